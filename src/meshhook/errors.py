@@ -1,0 +1,97 @@
+"""Every error of MeshHook, in one tree.
+
+MeshHookError
+ ├── ConfigError            a setting is missing or wrong
+ ├── DefinitionError        a workflow definition has faults; carries all of them
+ ├── ExpressionError        an expression or template failed while a run was using it
+ ├── JournalError           a journal breaks the rules that every journal keeps
+ ├── DatabaseError
+ │    ├── Unavailable       the database can't be reached, or went away before anything was sent
+ │    ├── OutcomeUnknown    the connection broke while a commit was under way
+ │    └── SchemaError       the schema in the database is not the one this version needs
+ ├── EmbeddedPostgresError  the embedded Postgres can't be set up, started or stopped
+ └── Refusal                a request is refused; becomes a problem document (RFC 9457)
+
+A message says what happened, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+class MeshHookError(Exception):
+    """Base of all errors that MeshHook raises on purpose."""
+
+
+class ConfigError(MeshHookError):
+    """A setting is missing or wrong; the message names it and where it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a definition: where it is (a JSON path such as ``$.nodes[2].config.when``), a stable code, and why."""
+
+    path: str
+    code: str
+    message: str
+
+
+class DefinitionError(MeshHookError):
+    """A definition has faults. ``faults`` holds every one that was found, in document order."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{f.path}: {f.message}" for f in faults))
+
+
+class ExpressionError(MeshHookError):
+    """An expression failed. ``expression`` is its source text, ``reason`` what went wrong."""
+
+    def __init__(self, expression: str, reason: str) -> None:
+        self.expression = expression
+        self.reason = reason
+        super().__init__(f"{expression!r}: {reason}")
+
+
+class JournalError(MeshHookError):
+    """A journal breaks the rules that every journal keeps."""
+
+
+class DatabaseError(MeshHookError):
+    """Something went wrong between MeshHook and Postgres."""
+
+
+class Unavailable(DatabaseError):
+    """The database can't be reached. Nothing was written."""
+
+
+class OutcomeUnknown(DatabaseError):
+    """The connection broke while a commit was under way: it may or may not have happened."""
+
+
+class SchemaError(DatabaseError):
+    """The schema in the database is not the one this version of MeshHook needs."""
+
+
+class EmbeddedPostgresError(MeshHookError):
+    """The embedded Postgres can't be set up, started or stopped; the message says what to do."""
+
+
+@dataclass(eq=False)
+class Refusal(MeshHookError):
+    """A request is refused, and nothing of it is stored.
+
+    ``problem`` is the name of the problem type (``/problems/<problem>``), ``detail`` one sentence for a person, ``headers``
+    further response headers, ``extra`` further members of the problem document.
+    """
+
+    status: int
+    problem: str
+    title: str
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.problem}: {self.detail}"
