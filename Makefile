@@ -1,0 +1,65 @@
+# Needs Python (3.11 to 3.14) and make, nothing else. `make help` tells what there is.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+ARGS ?=
+
+# The environment of whoever calls must not bend what runs here. `make up` alone listens to MESHHOOK_* and PG*.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONINSPECT PYTHONDEVMODE PYTHONSAFEPATH
+unexport VIRTUAL_ENV CONDA_PREFIX __PYVENV_LAUNCHER__
+HERMETIC := env $(foreach name,$(filter MESHHOOK_% MESHPROOF_% PG%,$(.VARIABLES)),-u $(name))
+BIN := .venv/bin
+
+# The newest Python on the PATH that really starts (a shim may not).
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	"$$python" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && { echo "$$python"; break; }; done)
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: prove
+prove: venv ## drive MeshHook with load for about a minute, then prove that nothing was lost, duplicated or wrong
+	@$(HERMETIC) $(BIN)/meshproof run load --out build/prove $(ARGS)
+
+.PHONY: test
+test: venv ## run the whole test suite
+	@$(HERMETIC) $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: up
+up: venv ## start MeshHook on an embedded Postgres, with a sample workflow to try
+	@$(BIN)/meshhook up $(ARGS)
+
+.PHONY: bench
+bench: venv ## measure the engine against the floor of its database
+	@$(HERMETIC) $(BIN)/meshproof bench --out build $(ARGS)
+
+.PHONY: lint
+lint: venv ## check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: venv ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: python ## choose new versions and write both lock files (UPGRADE= keeps what is locked)
+	@sh tools/lock.sh "$(PYTHON)" $(if $(filter undefined,$(origin UPGRADE)),--upgrade,$(UPGRADE))
+
+.PHONY: clean
+clean: ## remove the venv, what was built, and caches
+	@rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: venv
+venv: python
+	@"$(PYTHON)" -I tools/venv.py
+
+.PHONY: python
+python:
+	@test -n "$(PYTHON)" || { echo "MeshHook needs Python 3.11 to 3.14, and none is on the PATH." \
+		"Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
