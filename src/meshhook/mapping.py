@@ -1,0 +1,215 @@
+"""JMESPath expressions and ``{{ }}`` templates: how a node turns the data of a run into a value.
+
+An expression is compiled once, when its definition is loaded, and then searched many times. Everything here is pure.
+
+Source: https://jmespath.org/specification.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jmespath
+import jmespath.functions
+import jmespath.visitor
+import msgspec
+
+from meshhook.errors import ExpressionError
+from meshhook.model import Context
+
+EXPRESSION_LENGTH_MAX = 10_000
+TEMPLATE_DEPTH_MAX = 100
+
+type_check = jmespath.functions.signature
+Render = Callable[[Context], Any]
+
+
+class _JsonFunctions(jmespath.functions.Functions):  # type: ignore[misc]
+    """The built-in functions, kept inside JSON: a result that would be infinite or no number is an error or ``null``.
+
+    JSON has no infinity (RFC 8259, section 6); unguarded, ``to_number('1e999')`` would be written to the journal as null.
+    """
+
+    @type_check({"types": []})
+    def _func_to_number(self, x: Any) -> Any:
+        number = super()._func_to_number(x)
+        return None if isinstance(number, float) and not math.isfinite(number) else number
+
+    @type_check({"types": ["array-number"]})
+    def _func_sum(self, numbers: list[Any]) -> Any:
+        return _finite("sum", sum(numbers))
+
+    @type_check({"types": ["array-number"]})
+    def _func_avg(self, numbers: list[Any]) -> Any:
+        return _finite("avg", sum(numbers) / len(numbers)) if numbers else None
+
+
+def _finite(function: str, number: Any) -> Any:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise OverflowError(f"the result of {function}() is too large for a JSON number")
+    return number
+
+
+_TAKES_EXPREF = {name for name, entry in _JsonFunctions.FUNCTION_TABLE.items() if "expref" in str(entry["signature"])}
+_OPTIONS = jmespath.Options(custom_functions=_JsonFunctions())
+
+
+class Expression:
+    """A compiled JMESPath expression. ``source`` is its text."""
+
+    __slots__ = ("_parsed", "_visitor", "source")
+
+    def __init__(self, source: str) -> None:
+        """Compile ``source``.
+
+        Raises:
+            ExpressionError: it does not parse, calls a function that does not exist, or is longer than
+                ``EXPRESSION_LENGTH_MAX`` characters.
+        """
+        if len(source) > EXPRESSION_LENGTH_MAX:
+            raise ExpressionError(source[:60] + "…", f"longer than {EXPRESSION_LENGTH_MAX} characters")
+        try:
+            self._parsed = jmespath.compile(source).parsed
+        except (jmespath.exceptions.JMESPathError, RecursionError, ValueError) as error:
+            raise ExpressionError(source, _one_line(error)) from None
+        if fault := _fault_of(self._parsed):
+            raise ExpressionError(source, fault)
+        self.source = source
+        self._visitor = jmespath.visitor.TreeInterpreter(_OPTIONS)
+
+    def search(self, context: Context) -> Any:
+        """The value of the expression over ``context``.
+
+        Raises:
+            ExpressionError: a function got a value of the wrong type, or the result is no JSON.
+        """
+        try:
+            return self._visitor.visit(self._parsed, context)
+        except (jmespath.exceptions.JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            raise ExpressionError(self.source, _one_line(error)) from None
+
+
+def is_true(value: Any) -> bool:
+    """JMESPath truth: everything but ``null``, ``false``, ``""``, ``[]`` and ``{}`` is true (0 is true)."""
+    return not (value is None or value is False or value == "" or value == [] or value == {})
+
+
+_OPEN = "{{"
+_CLOSE = "}}"
+
+
+Faults = list[tuple[str, ExpressionError]]
+"""What does not compile: the path below the place where compiling began, and why."""
+
+
+def compile_expression(source: str, at: str, faults: Faults) -> Render:
+    """The search function of ``source``; when it does not compile, that is added to ``faults`` under the path ``at``."""
+    try:
+        return Expression(source).search
+    except ExpressionError as error:
+        faults.append((at, error))
+        return lambda context: None
+
+
+def compile_template(template: Any, at: str, faults: Faults) -> Render:
+    """A function that renders ``template``: any JSON value whose strings may hold ``{{ expression }}``.
+
+    A string that is exactly one placeholder becomes the value of its expression; in every other string each placeholder is
+    replaced by text. Every placeholder that does not compile is added to ``faults``, with its path below ``at``.
+    """
+    return _compile(template, at, faults, 0)
+
+
+def _compile(template: Any, at: str, faults: Faults, depth: int) -> Render:
+    if depth > TEMPLATE_DEPTH_MAX:
+        faults.append((at, ExpressionError("…", f"nested deeper than {TEMPLATE_DEPTH_MAX} levels")))
+        return lambda context: None
+    if isinstance(template, str) and _OPEN in template:
+        return _compile_string(template, at, faults)
+    if isinstance(template, dict):
+        members = [(key, _compile(value, f"{at}.{key}", faults, depth + 1)) for key, value in template.items()]
+        return lambda context: {key: render(context) for key, render in members}
+    if isinstance(template, list):
+        items = [_compile(value, f"{at}[{index}]", faults, depth + 1) for index, value in enumerate(template)]
+        return lambda context: [render(context) for render in items]
+    return lambda context: template
+
+
+def _compile_string(text: str, at: str, faults: Faults) -> Render:
+    try:
+        parts = _placeholders(text)
+    except ExpressionError as error:
+        faults.append((at, error))
+        return lambda context: None
+    expressions = [part for part in parts if isinstance(part, Expression)]
+    around = "".join(part for part in parts if isinstance(part, str))
+    if len(expressions) == 1 and not around.strip():
+        return expressions[0].search
+    return lambda context: "".join(part if isinstance(part, str) else as_text(part.search(context)) for part in parts)
+
+
+def _placeholders(text: str) -> list[str | Expression]:
+    """``text`` cut into plain text and compiled expressions.
+
+    Raises:
+        ExpressionError: a placeholder is not closed, or what it holds does not compile.
+    """
+    parts: list[str | Expression] = []
+    position = 0
+    while (start := text.find(_OPEN, position)) >= 0:
+        if start > position:
+            parts.append(text[position:start])
+        expression, position = _shortest_expression(text, start + len(_OPEN))
+        parts.append(expression)
+    if position < len(text):
+        parts.append(text[position:])
+    return parts
+
+
+def _shortest_expression(text: str, start: int) -> tuple[Expression, int]:
+    # ``}}`` also ends two nested multiselect hashes, so the shortest text that compiles is the expression.
+    first_error: ExpressionError | None = None
+    end = text.find(_CLOSE, start)
+    while end >= 0:
+        try:
+            return Expression(text[start:end].strip()), end + len(_CLOSE)
+        except ExpressionError as error:
+            first_error = first_error or error
+        end = text.find(_CLOSE, end + 1)
+    raise first_error or ExpressionError(text[start:].strip(), "the placeholder '{{' is not closed by '}}'")
+
+
+def as_text(value: Any) -> str:
+    """``value`` inside a text: strings as they are, ``None`` as nothing, everything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    return msgspec.json.encode(value).decode()
+
+
+def _fault_of(node: dict[str, Any], parent: str = "") -> str | None:
+    """What the parser lets through, but would later give a value that is no JSON; ``None`` if there is nothing."""
+    kind, value = node["type"], node.get("value")
+    if kind == "function_expression" and value not in _JsonFunctions.FUNCTION_TABLE:
+        return f"there is no function {value}()"
+    if kind == "expref" and parent not in _TAKES_EXPREF:
+        return "an expression reference (&…) may only stand in sort_by, min_by, max_by and map"
+    if kind in ("literal", "field", "key_val_pair") and not _is_json(value):
+        return f"{value!r} is no JSON value"
+    inner = value if kind == "function_expression" else ""
+    children = (child for child in node.get("children", ()) if isinstance(child, dict))
+    return next((fault for child in children if (fault := _fault_of(child, inner))), None)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return bool(msgspec.json.decode(msgspec.json.encode(value)) == value)  # NaN and infinity come back as null
+    except (TypeError, ValueError):
+        return False
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

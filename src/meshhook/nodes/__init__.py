@@ -1,0 +1,23 @@
+"""The node types. One file a type: the JSON Schema of its config, its ports, and its work.
+
+A module of a node type has:
+
+- ``SCHEMA``: the JSON Schema of its ``config``;
+- ``ports(config)``: the names of the ports edges may leave by;
+- ``compile(config, faults)``: its work as a function from context to outcome. Expressions that don't compile are added to
+  ``faults`` as ``(path below config, ExpressionError)``; the work is then never called.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from meshhook.nodes import branch, join, terminate, transform
+
+TYPES: Final[dict[str, ModuleType]] = {
+    "transform": transform,
+    "branch": branch,
+    "join": join,
+    "terminate": terminate,
+}
