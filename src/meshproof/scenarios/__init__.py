@@ -1,0 +1,85 @@
+"""Scenarios: what is sent, and what must come of it.
+
+A scenario is one file in this folder, and its name is the name of the file. The file holds
+
+- `DEFINITION`: the workflow, as in docs/reference/definition.md;
+- `payload(seed, index) -> bytes`: the body of delivery number `index`, a function of its arguments alone;
+- `model(body) -> Expected`: what a run of this body must end with, in plain Python. It is the reference model, so it
+  shares no code with any engine and evaluates no expression language.
+
+and, where they differ from the usual,
+
+- `CONTENT_TYPE` of the body (JSON);
+- `REDELIVERED` and `CONFLICTED`: the shares of attempts that repeat an earlier delivery, with the same and with another
+  body (0);
+- `BLEND`: `{scenario: weight}`, when the deliveries are spread over several scenarios (this one may be among them).
+
+The first line of the docstring is what `meshproof scenarios` shows.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Expected(NamedTuple):
+    """How a run must end."""
+
+    status: str
+    """`completed` or `failed`."""
+    output: Any
+    """The output of the run as JSON data; None for a failed run without one."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One file of this folder, loaded."""
+
+    name: str
+    summary: str
+    definition: dict[str, Any]
+    payload: Callable[[int, int], bytes]
+    model: Callable[[bytes], Expected]
+    content_type: str
+    redelivered: float
+    conflicted: float
+    blend: Mapping[str, int]
+    """Weights of the scenarios its deliveries are spread over; itself alone when it is no blend."""
+
+    def expected(self, seed: int, index: int) -> Expected:
+        """How the run of delivery `index` must end."""
+        return self.model(self.payload(seed, index))
+
+
+class UnknownScenarioError(LookupError):
+    """There is no file of this name in the folder of scenarios."""
+
+
+def names() -> list[str]:
+    """Every scenario, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+@cache
+def load(name: str) -> Scenario:
+    """Load a scenario by its name; raises UnknownScenarioError, naming those that exist."""
+    if name not in names():
+        raise UnknownScenarioError(f"There is no scenario {name!r}. There are: {', '.join(names())}.")
+    module = import_module(f"{__name__}.{name}")
+    summary = (module.__doc__ or name).strip().splitlines()[0]
+    return Scenario(
+        name=name,
+        summary=summary,
+        definition=module.DEFINITION,
+        payload=module.payload,
+        model=module.model,
+        content_type=getattr(module, "CONTENT_TYPE", "application/json"),
+        redelivered=getattr(module, "REDELIVERED", 0.0),
+        conflicted=getattr(module, "CONFLICTED", 0.0),
+        blend=getattr(module, "BLEND", {name: 1}),
+    )

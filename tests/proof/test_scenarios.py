@@ -1,0 +1,194 @@
+"""The reference models, against examples worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from meshproof import scenarios
+
+
+def model(scenario: str, sent: Any) -> tuple[str, Any]:
+    return tuple(scenarios.load(scenario).model(json.dumps(sent).encode()))  # type: ignore[return-value]
+
+
+def test_every_scenario_of_the_suite_is_there() -> None:
+    assert {"simple", "pipeline", "chain", "diamond", "wide", "large", "duplicates", "mixed"} <= set(scenarios.names())
+
+
+def test_an_unknown_scenario_is_refused_by_name() -> None:
+    with pytest.raises(scenarios.UnknownScenarioError, match=r"no scenario 'simpel'.*simple"):
+        scenarios.load("simpel")
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_payloads_depend_on_seed_and_index_alone(name: str) -> None:
+    scenario = scenarios.load(name)
+    assert scenario.payload(1, 2) == scenario.payload(1, 2)
+    assert len({scenario.payload(seed, index) for seed in (1, 2) for index in range(20)}) == 40
+    assert scenario.summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_payloads_are_json_and_their_outcome_is_too(name: str) -> None:
+    scenario = scenarios.load(name)
+    for index in range(3 if name == "large" else 200):
+        json.loads(scenario.payload(3, index))
+        status, output = scenario.expected(3, index)
+        assert status in ("completed", "failed")
+        assert json.loads(json.dumps(output)) == output
+
+
+def test_simple() -> None:
+    sent = {"id": 7, "name": None, "note": "🦑é", "tags": ["a", "b"], "value": []}
+    assert model("simple", sent) == (
+        "completed",
+        {
+            "id": 7,
+            "greeting": "Hello , you have 2 tags",
+            "letters": 2,
+            "note": "🦑é",
+            "value": [],
+            "absent": None,
+            "kept": ["as it is", 1, None],
+        },
+    )
+
+
+def test_simple_reads_escapes_as_the_characters_they_stand_for() -> None:
+    body = rb'{"id": 1, "name": "\u0141", "note": "\ud83e\udd91\u0000", "tags": [], "value": 18446744073709551615}'
+    status, output = scenarios.load("simple").model(body)
+    assert (status, output["letters"], output["note"]) == ("completed", 2, "🦑\0")
+    assert output["greeting"] == "Hello Ł, you have 0 tags"
+    assert output["value"] == 18446744073709551615
+
+
+def test_simple_sends_what_real_senders_send() -> None:
+    bodies = b"".join(scenarios.load("simple").payload(1, index) for index in range(500))
+    for kind in (b"\\u0000", b"\\ud83e", "🦑".encode(), b"null", b"[]", b"{}", b"9007199254740993", b"\n  "):
+        assert kind in bodies
+
+
+def order(*prices: int) -> dict[str, Any]:
+    return {
+        "user": {"name": "Ada", "email": "ada@example.com"},
+        "items": [{"sku": f"S{price}", "price": price} for price in prices],
+        "ts": 1767225600,
+        "type": "order.created",
+    }
+
+
+@pytest.mark.parametrize(
+    ("prices", "total", "large"),
+    [((), 0, False), ((19_999,), 19_999, False), ((10_000, 10_000), 20_000, True), ((1, 2, 3), 6, False)],
+)
+def test_pipeline(prices: tuple[int, ...], total: int, large: bool) -> None:
+    assert model("pipeline", order(*prices)) == (
+        "completed",
+        {
+            "customer": "Ada",
+            "email": "ada@example.com",
+            "event": "order.created",
+            "at": 1767225600,
+            "total": total,
+            "count": len(prices),
+            "large": large,
+        },
+    )
+
+
+def test_chain() -> None:
+    assert model("chain", {"value": -5, "trail": "", "label": "ł"}) == (
+        "completed",
+        {"value": 50, "trail": ">1>2>3>4>5>6>7>8>9>10", "label": "ł"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("grams", "express", "by", "days"),
+    [
+        ([], False, "letter", 3),
+        ([2_000], False, "letter", 3),
+        ([2_001], False, "courier", 1),
+        ([10], True, "courier", 1),
+        ([30_000], False, "courier", 1),
+        ([15_000, 15_001], True, "freight", 5),
+    ],
+)
+def test_diamond(grams: list[int], express: bool, by: str, days: int) -> None:
+    sent = {
+        "id": 3,
+        "parcels": [{"grams": g} for g in grams],
+        "to": {"name": "Zoë", "city": "東京", "express": express},
+    }
+    assert model("diamond", sent) == (
+        "completed",
+        {"address": "Zoë, 東京", "code": f"MH-3-{len(grams)}", "by": by, "days": days},
+    )
+
+
+def test_wide() -> None:
+    status, output = model("wide", {"base": 100, "rows": ["zero", "one"]})
+    assert status == "completed"
+    assert len(output) == 50
+    assert output["part_00"] == {"part": 0, "value": 100, "row": "zero"}
+    assert output["part_02"] == {"part": 2, "value": 102, "row": None}
+    assert output["part_49"] == {"part": 49, "value": 149, "row": None}
+
+
+def test_large_is_exactly_as_large_as_it_says() -> None:
+    body = scenarios.load("large").payload(1, 5)
+    assert len(body) == 200_000
+    sent = json.loads(body)
+    _, output = scenarios.load("large").expected(1, 5)
+    assert output["first"] == sent["rows"][0]
+    assert output["count"] == len(sent["rows"]) > 500
+
+
+def test_duplicates() -> None:
+    assert model("duplicates", {"id": 1, "payer": "李", "cents": 0}) == (
+        "completed",
+        {"text": "李 paid 0", "paid": False},
+    )
+
+
+def intake(**changed: Any) -> dict[str, Any]:
+    base = {
+        "id": "ord_1",
+        "kind": "order",
+        "customer": {"name": "Ada"},
+        "note": "n",
+        "items": [{"sku": "A", "cents": 1000}, {"sku": "B", "cents": 1001}, {"sku": "C", "cents": None}],
+    }
+    return {key: value for key, value in {**base, **changed}.items() if value is not ...}
+
+
+def test_mixed_prices_an_order_and_passes_over_a_price_of_null() -> None:
+    assert model("mixed", intake()) == (
+        "completed",
+        {"price": {"cents": 2001, "lines": 3}, "thanks": "Thank you, Ada!", "skus": ["B"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "outcome"),
+    [
+        ({"kind": "refund", "items": []}, ("completed", {"order": "ord_1", "refunded": True, "note": "n"})),
+        ({"items": []}, ("failed", {"order": "ord_1", "refused": "empty"})),
+        ({"items": ...}, ("failed", None)),
+        ({"items": [{"sku": "A", "cents": "12.50"}]}, ("failed", None)),
+    ],
+)
+def test_mixed_ends_early_or_fails(changed: dict[str, Any], outcome: tuple[str, Any]) -> None:
+    assert model("mixed", intake(**changed)) == outcome
+
+
+def test_mixed_has_runs_of_every_end() -> None:
+    outcomes = [scenarios.load("mixed").expected(1, index) for index in range(200)]
+    assert {(status, output is None) for status, output in outcomes} == {
+        ("completed", False),
+        ("failed", False),
+        ("failed", True),
+    }
