@@ -210,6 +210,8 @@ def _port_message(edge: Edge, ports: list[str]) -> str:
 
 
 def _graph_faults(sound: _Sound) -> Iterator[Fault]:
+    if not sound.edges:
+        return  # their shape is wrong, which is said already: to call every node unreachable would only hide it
     position = {document["id"]: index for index, document in sound.nodes}
     targets: dict[str, list[str]] = {id: [] for id in sound.ids | {TRIGGER}}
     for _, edge in sound.edges:

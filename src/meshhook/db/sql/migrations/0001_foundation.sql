@@ -81,6 +81,7 @@ CREATE TABLE meshhook.runs (
     PRIMARY KEY (shard, id),
     CHECK ((status IN ('completed', 'failed')) = (finished_at IS NOT NULL))
 ) PARTITION BY RANGE (id);
+COMMENT ON TABLE meshhook.runs IS 'One row a run: where it stands. What happened, and its data, is in the journal.';
 
 CREATE TABLE meshhook.journal (
     shard      smallint NOT NULL,
@@ -92,6 +93,7 @@ CREATE TABLE meshhook.journal (
     events     json NOT NULL,
     PRIMARY KEY (shard, run_id, seq)
 ) PARTITION BY RANGE (run_id);
+COMMENT ON TABLE meshhook.journal IS 'What each commit appended to a run: the truth. Append-only.';
 
 -- One row a live run. Free: due_at is when it wants a worker. Leased: owner holds it, and due_at is when that lease ends.
 CREATE TABLE meshhook.tasks (
@@ -113,6 +115,7 @@ CREATE TABLE meshhook.dedupe (
     expires_at  timestamptz NOT NULL,
     PRIMARY KEY (shard, endpoint_id, key)
 );
+CREATE INDEX dedupe_expiry ON meshhook.dedupe USING brin (expires_at);
 
 CREATE TABLE meshhook.workers (
     id         text PRIMARY KEY,

@@ -1,0 +1,200 @@
+"""Connections to Postgres, and what their failures mean for what was under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from meshhook.errors import OutcomeUnknown, Unavailable
+
+Connection = asyncpg.Connection
+Row = asyncpg.Record
+
+_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a fail-over left us on a standby
+)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether ``error`` says that the connection or the server is gone, rather than that a statement was wrong."""
+    return isinstance(error, _LOST)
+
+
+class Database:
+    """A pool of connections. Every failure of the connection itself becomes ``Unavailable`` or ``OutcomeUnknown``.
+
+    Args:
+        dsn: ``postgresql://…``.
+        size: connections at most.
+        name: shown as ``application_name`` in ``pg_stat_activity``.
+        statement_timeout_s: no statement may take longer.
+    """
+
+    def __init__(self, dsn: str, *, size: int, name: str, statement_timeout_s: float = 30.0) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._settings = {
+            "application_name": name,
+            "jit": "off",
+            "statement_timeout": str(int(statement_timeout_s * 1000)),
+            "idle_in_transaction_session_timeout": "60000",  # a stopped process must not hold rows and the xmin horizon
+        }
+        self._timeout_s = statement_timeout_s
+        self._pool: asyncpg.Pool[Row] | None = None
+
+    async def connect(self) -> None:
+        """Open the pool.
+
+        Raises:
+            Unavailable: the server can't be reached.
+        """
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._size,
+                timeout=5,
+                command_timeout=self._timeout_s + 5,
+                max_inactive_connection_lifetime=0,
+                server_settings=self._settings,
+                reset=_keep_session,
+            )
+        except Exception as error:
+            raise _as_unavailable(error) from error
+
+    async def close(self) -> None:
+        """Close every connection, waiting a moment for those in use."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                async with asyncio.timeout(2.0):
+                    await pool.close()
+            except (TimeoutError, *_LOST):
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection[Row]]:
+        """A connection for a few statements that are each on their own.
+
+        Raises:
+            Unavailable: there is none to be had, or it broke.
+        """
+        async with self._borrow() as connection:
+            try:
+                yield connection
+            except Exception as error:
+                raise _as_unavailable(error) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection[Row]]:
+        """A connection with an open transaction; committed at the end of the block, rolled back when it raises.
+
+        Raises:
+            Unavailable: there is none to be had, or it broke before the commit was sent: nothing was written.
+            OutcomeUnknown: it broke while the commit was under way.
+        """
+        async with self._borrow() as connection:
+            try:
+                transaction = connection.transaction()
+                await transaction.start()
+            except Exception as error:
+                raise _as_unavailable(error) from error
+            try:
+                yield connection
+            except BaseException as error:
+                await _roll_back(transaction)
+                raise _as_unavailable(error) from error
+            try:
+                await transaction.commit()
+            except Exception as error:
+                if is_lost(error):
+                    raise OutcomeUnknown(f"the connection broke during COMMIT: {error}") from error
+                raise
+
+    async def call(self, query: str, *arguments: Any) -> list[Row]:
+        """One statement that commits by itself.
+
+        Raises:
+            Unavailable: it was never sent.
+            OutcomeUnknown: the connection broke after it was sent.
+        """
+        async with self._borrow() as connection:
+            try:
+                return await connection.fetch(query, *arguments)
+            except Exception as error:
+                if is_lost(error):
+                    raise OutcomeUnknown(f"the connection broke during a statement: {error}") from error
+                raise
+
+    @asynccontextmanager
+    async def _borrow(self) -> AsyncIterator[Connection[Row]]:
+        if self._pool is None:
+            raise Unavailable("the database pool is not open")
+        try:
+            connection = await self._pool.acquire(timeout=5)
+        except Exception as error:
+            raise _as_unavailable(error) from error
+        try:
+            yield connection  # type: ignore[misc]
+        finally:
+            try:
+                await self._pool.release(connection)
+            except _LOST:
+                connection.terminate()
+
+
+async def listen(dsn: str, channel: str, on_notify: Callable[[], None]) -> Connection[Row]:
+    """A connection of its own that calls ``on_notify`` for each notification; it is the caller's to watch and to close.
+
+    Raises:
+        Unavailable: the server can't be reached.
+    """
+    try:
+        connection = await asyncpg.connect(dsn, timeout=5, server_settings={"application_name": "meshhook-listen"})
+        await connection.add_listener(channel, lambda *_: on_notify())
+    except Exception as error:
+        raise _as_unavailable(error) from error
+    return connection
+
+
+async def connect_once(dsn: str) -> Connection[Row]:
+    """One plain connection, for tools and migrations.
+
+    Raises:
+        Unavailable: the server can't be reached.
+    """
+    try:
+        return await asyncpg.connect(dsn, timeout=10)
+    except Exception as error:
+        raise _as_unavailable(error) from error
+
+
+async def _keep_session(_: Connection[Row]) -> None:
+    """No DISCARD ALL between uses: our statements leave no session state, and it would cost a round trip each time."""
+
+
+async def _roll_back(transaction: Any) -> None:
+    try:
+        await transaction.rollback()
+    except Exception as error:  # the server rolls back what it lost; anything else must be seen
+        if not is_lost(error):
+            raise
+
+
+def _as_unavailable(error: BaseException) -> BaseException:
+    if is_lost(error) or isinstance(error, (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)):
+        return Unavailable(f"the database can't be reached: {error or type(error).__name__}")
+    return error

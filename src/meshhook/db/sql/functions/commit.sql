@@ -1,0 +1,72 @@
+-- commit: append to the journals of a batch of runs, move the runs, and put those that go on living back into the queue.
+--
+-- Two ways lead here. In the transaction of claim() the tasks are deleted already (p_held false). Later, under a lease
+-- (p_held true), the task row of the same epoch and owner is taken out first: who finds none has been overtaken, and nothing of
+-- his is written. Fencing is checked once more on the run itself: no write under an epoch below the highest one seen.
+-- Lock order: tasks, runs, journal; each in the order of run ids (the caller sorts).
+--
+-- Returns the runs whose write was refused.
+CREATE OR REPLACE FUNCTION meshhook.commit(
+    p_shard      smallint,
+    p_claimed_at timestamptz[],
+    p_held       boolean,
+    p_run_ids    uuid[],
+    p_epochs     int[],
+    p_seqs       int[],         -- sequence number of the first event
+    p_events     text[],        -- JSON text, an array
+    p_statuses   text[],
+    p_dues       timestamptz[], -- when the run wants attention again; null: it is finished
+    p_owners     text[]         -- who holds the lease until then; null: nobody
+) RETURNS TABLE (refused uuid)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_now   timestamptz := meshhook.now();
+    v_places tid[];
+    v_owned  uuid[];
+    v_moved  uuid[];
+BEGIN
+    IF p_held THEN
+        -- Two statements: the second sees the row as the first locked it, even when the lease was renewed in between.
+        SELECT array_agg(mine.place) INTO v_places FROM (
+            SELECT t.ctid AS place
+            FROM (SELECT unnest(p_run_ids) AS run_id, unnest(p_epochs) AS epoch) u
+            JOIN meshhook.tasks t ON t.shard = p_shard AND t.run_id = u.run_id AND t.epoch = u.epoch
+            FOR UPDATE OF t) mine;
+        WITH taken AS (
+            DELETE FROM meshhook.tasks t WHERE t.ctid = ANY (v_places) RETURNING t.run_id
+        )
+        SELECT array_agg(taken.run_id) INTO v_owned FROM taken;
+    END IF;
+
+    WITH moved AS (
+        UPDATE meshhook.runs r
+        SET status = u.status::meshhook.run_status,
+            epoch = u.epoch,
+            finished_at = CASE WHEN u.due IS NULL THEN v_now END
+        FROM (SELECT unnest(p_run_ids) AS run_id, unnest(p_epochs) AS epoch, unnest(p_seqs) AS seq,
+                     unnest(p_events) AS events, unnest(p_statuses) AS status, unnest(p_dues) AS due,
+                     unnest(p_owners) AS owner, unnest(p_claimed_at) AS claimed_at) u
+        WHERE r.shard = p_shard AND r.id = u.run_id
+          AND r.id BETWEEN p_run_ids[1] AND p_run_ids[cardinality(p_run_ids)]  -- leaves out partitions, see claim()
+          AND r.epoch <= u.epoch AND r.finished_at IS NULL
+          AND (NOT p_held OR u.run_id = ANY (v_owned))
+        RETURNING u.*
+    ), written AS (
+        INSERT INTO meshhook.journal (shard, run_id, seq, epoch, claimed_at, at, events)
+        SELECT p_shard, m.run_id, m.seq, m.epoch, m.claimed_at, v_now, m.events::json FROM moved m
+    ), queued AS (
+        INSERT INTO meshhook.tasks (shard, run_id, due_at, epoch, owner)
+        SELECT p_shard, m.run_id, m.due, m.epoch, m.owner FROM moved m WHERE m.due IS NOT NULL
+    )
+    SELECT array_agg(m.run_id) INTO v_moved FROM moved m;
+
+    IF coalesce(cardinality(v_moved), 0) < cardinality(p_run_ids) THEN
+        RETURN QUERY SELECT u.run_id FROM unnest(p_run_ids) AS u (run_id)
+                     WHERE u.run_id <> ALL (coalesce(v_moved, '{}'));
+    END IF;
+END $$;

@@ -1,0 +1,227 @@
+"""What MeshHook asks of its database: one function for each SQL function or query, arrays in, rows out.
+
+The only module that names SQL functions; the SQL itself, and why it is as it is, stands in ``db/sql``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from meshhook.db.connect import Connection, Database, Row
+
+
+class Delivery(NamedTuple):
+    """One webhook, ready to be stored. ``trigger`` is JSON text, ``body_hash`` the SHA-256 of the raw body."""
+
+    run_id: str
+    endpoint_id: int
+    key: str | None
+    body_hash: bytes | None
+    trigger: str
+
+
+class NotNew(NamedTuple):
+    """Why a delivery made no new run: ``duplicate`` or ``key-reused`` (of ``run_id``), ``unpublished``, ``gone``."""
+
+    outcome: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One run a worker took. ``journal`` holds the JSON arrays of events in order, ``events`` how many rows of them.
+
+    ``epoch`` is the one to write under. ``expired_owner`` and ``due_at`` tell whose lease ran out, and when.
+    """
+
+    run_id: UUID
+    epoch: int
+    expired_owner: str | None
+    due_at: datetime
+    claimed_at: datetime
+    journal: list[str]
+
+
+class Append(NamedTuple):
+    """What a worker writes to one run: ``count`` events as a JSON array, and where the run stands then.
+
+    ``due_at`` is ``None`` for a finished run; else when it wants attention next, held by ``owner`` or free.
+    """
+
+    run_id: UUID
+    claimed_at: datetime
+    epoch: int
+    seq: int
+    events: str
+    status: str
+    due_at: datetime | None = None
+    owner: str | None = None
+
+
+class Pressure(NamedTuple):
+    """What the door must know; see ``sql/functions/heartbeat.sql``."""
+
+    lag_s: float
+    queued: int
+    committed: int
+    workers: int
+
+
+class Endpoint(NamedTuple):
+    """Where webhooks of one path go."""
+
+    id: int
+    path: str
+    project_id: int
+    workflow: str
+    methods: tuple[str, ...]
+    published: bool
+
+
+class Turn:
+    """One transaction of a worker on one shard: claim, then commit or put back."""
+
+    def __init__(self, connection: Connection[Row], shard: int) -> None:
+        self._connection = connection
+        self._shard = shard
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Take at most ``limit`` due runs, with their journals."""
+        rows = await self._connection.fetch("SELECT * FROM meshhook.claim($1, $2)", self._shard, limit)
+        claimed: list[Claimed] = []
+        last: UUID | None = None
+        for run_id, epoch, owner, due_at, claimed_at, _, events in rows:
+            if run_id == last:
+                claimed[-1].journal.append(events)
+            else:
+                claimed.append(Claimed(run_id, epoch + 1, owner, due_at, claimed_at, [events]))
+                last = run_id
+        return claimed
+
+    async def commit(self, appends: Sequence[Append]) -> set[UUID]:
+        """Write what happened to the claimed runs; returns those refused by fencing."""
+        return await _commit(self._connection, self._shard, appends, held=False)
+
+    async def put_back(self, claimed: Sequence[Claimed]) -> None:
+        """Return runs to the queue as they were."""
+        await self._connection.execute(
+            "SELECT meshhook.put_back($1, $2, $3, $4, $5)",
+            self._shard,
+            [run.run_id for run in claimed],
+            [run.epoch - 1 for run in claimed],
+            [run.expired_owner for run in claimed],
+            [run.due_at for run in claimed],
+        )
+
+    async def definitions(self, version_ids: Sequence[int]) -> dict[int, str]:
+        """The definitions of these versions, as JSON text."""
+        rows = await self._connection.fetch(
+            "SELECT id, definition FROM meshhook.versions WHERE id = ANY ($1)", list(version_ids)
+        )
+        return {row["id"]: row["definition"] for row in rows}
+
+
+class Store:
+    """The hot path, and what goes with it. Reference data and listings are in ``catalog`` and ``history``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, shard: int, deliveries: Sequence[Delivery], keep: timedelta) -> list[NotNew | None]:
+        """Store a batch of deliveries in one commit; ``None`` for each that became a new run.
+
+        Raises:
+            Unavailable: nothing was written.
+            OutcomeUnknown: all of it was written, or nothing.
+        """
+        rows = await self._database.call(
+            "SELECT * FROM meshhook.accept($1, $2, $3, $4, $5, $6, $7)",
+            shard,
+            *map(list, zip(*deliveries, strict=True)),
+            keep,
+        )
+        answers: list[NotNew | None] = [None] * len(deliveries)
+        for ordinal, outcome, run_id in rows:
+            answers[ordinal - 1] = NotNew(outcome, None if run_id is None else str(run_id))
+        return answers
+
+    @asynccontextmanager
+    async def turn(self, shard: int) -> AsyncIterator[Turn]:
+        """A transaction to claim and commit in.
+
+        Raises:
+            Unavailable: nothing was written. OutcomeUnknown: all or nothing was written; the queue knows which.
+        """
+        async with self._database.transaction() as connection:
+            yield Turn(connection, shard)
+
+    async def commit_held(self, shard: int, appends: Sequence[Append]) -> set[UUID]:
+        """Write under leases, outside a claiming transaction; returns the runs that were refused by fencing."""
+        async with self._database.transaction() as connection:
+            return await _commit(connection, shard, appends, held=True)
+
+    async def renew(
+        self, shard: int, owner: str, run_ids: Sequence[UUID], epochs: Sequence[int], lease: timedelta
+    ) -> dict[UUID, datetime]:
+        """Push out the end of leases; returns those still held, with their new end."""
+        rows = await self._database.call(
+            "SELECT * FROM meshhook.renew($1, $2, $3, $4, $5)", shard, owner, list(run_ids), list(epochs), lease
+        )
+        return {row["held"]: row["until"] for row in rows}
+
+    async def heartbeat(self, worker: str, committed: int, refused: int) -> None:
+        """Say that ``worker`` lives, and what it has done so far."""
+        await self._database.call("SELECT meshhook.heartbeat($1, $2, $3)", worker, committed, refused)
+
+    async def pressure(self, alive: timedelta) -> Pressure:
+        """How far behind the workers are; a worker counts as living when it was seen within ``alive``."""
+        rows = await self._database.call("SELECT * FROM meshhook.pressure($1)", alive)
+        return Pressure(*rows[0])
+
+    async def endpoint(self, path: str) -> Endpoint | None:
+        """The endpoint of a path."""
+        rows = await self._database.call(
+            "SELECT e.id, e.path, e.project_id, w.name, e.methods, w.published_version_id IS NOT NULL "
+            "FROM meshhook.endpoints e JOIN meshhook.workflows w ON w.id = e.workflow_id WHERE e.path = $1",
+            path,
+        )
+        if not rows:
+            return None
+        id, path, project_id, workflow, methods, published = rows[0]
+        return Endpoint(id, path, project_id, workflow, tuple(methods), published)
+
+    async def shards(self) -> int:
+        """How many shards this installation has."""
+        rows = await self._database.call("SELECT value::int FROM meshhook.settings WHERE name = 'shards'")
+        return int(rows[0][0])
+
+    async def make_partitions(self, days: int) -> int:
+        """Make the partitions of the next days where they are missing; returns how many it made."""
+        return int((await self._database.call("SELECT meshhook.make_partitions($1)", days))[0][0])
+
+    async def forget(self) -> int:
+        """Delete dedupe keys that have expired and workers long gone, a bounded batch; returns how many keys."""
+        return int((await self._database.call("SELECT meshhook.forget(10000)"))[0][0])
+
+
+async def _commit(connection: Connection[Row], shard: int, appends: Sequence[Append], *, held: bool) -> set[UUID]:
+    run_ids, claimed_at, epochs, seqs, events, statuses, dues, owners = map(list, zip(*appends, strict=True))
+    rows = await connection.fetch(
+        "SELECT * FROM meshhook.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        shard,
+        claimed_at,
+        held,
+        run_ids,
+        epochs,
+        seqs,
+        events,
+        statuses,
+        dues,
+        owners,
+    )
+    return {row["refused"] for row in rows}
