@@ -40,19 +40,19 @@ def main() -> None:
 
 
 def refuse_other_python() -> None:
-    if not (3, 11) <= sys.version_info < (3, 15):  # noqa: UP036 - run by whatever Python the machine has
+    if not (3, 11) <= sys.version_info < (3, 15):
         sys.exit(f"MeshHook needs Python 3.11 to 3.14; {sys.executable} is {sys.version.split()[0]}.")
 
 
 def only_one_at_a_time():  # type: ignore[no-untyped-def]
     (ROOT / "build").mkdir(exist_ok=True)
-    lock = open(ROOT / "build" / ".venv.lock", "w")  # noqa: SIM115 - closed, and so released, by the caller's with
+    lock = (ROOT / "build" / ".venv.lock").open("w")  # closed, and so released, by the caller's with
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
 def fingerprint() -> str:
-    """What the venv is made of: the lock, the project's metadata, this interpreter, and this folder (scripts name it)."""
+    """What the venv is made of: the locks, the project's metadata, this Python, this folder (scripts name it)."""
     content = b"".join(path.read_bytes() for path in INPUTS)
     return f"{hashlib.sha256(content).hexdigest()} {sys.version_info[0]}.{sys.version_info[1]} {ROOT}"
 
