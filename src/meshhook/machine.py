@@ -63,24 +63,23 @@ def apply(state: State, event: Mapping[str, Any]) -> None:
             raise JournalError(f"event {state.events} has the unknown type {other!r}")
 
 
-def advance(definition: Definition, state: State, run_id: str) -> Iterator[Event]:
-    """The next events of a live run, one at a time; each is already applied to ``state`` when it is yielded.
+def advance(definition: Definition, state: State, run_id: str) -> Iterator[list[Event]]:
+    """The next events of a live run, step by step; what is yielded is already applied to ``state``.
 
-    The caller may stop between two events: what was yielded can be committed, and a later ``advance`` goes on from there.
+    The events of one step belong together: they are to be committed all or none. Between two steps the caller may stop, and
+    a later ``advance`` goes on from there.
     """
     frontier = _Frontier(definition, state)
     seen = {"trigger": state.trigger, "steps": frontier.outputs, "run": _about(state, run_id)}
     while (id := frontier.next_ready()) is not None:
-        node = definition.nodes[id]
         try:
-            outcome = node.work({**seen, "input": frontier.input_of(id)})
+            outcome = definition.nodes[id].work({**seen, "input": frontier.input_of(id)})
             event = _step_event(id, outcome)
-        except ExpressionError as error:
-            yield from _fail_step(state, id, error)
+        except ExpressionError as failure:
+            yield _take(state, *_failure_events(id, failure))
             return
         if isinstance(outcome, Ended):
-            yield _take(state, event)
-            yield _take(state, _end_event(id, outcome))
+            yield _take(state, event, _end_event(id, outcome))
             return
         frontier.complete(id, outcome)
         yield _take(state, event)
@@ -91,9 +90,10 @@ def _about(state: State, run_id: str) -> dict[str, Any]:
     return {"id": run_id, "workflow": state.workflow, "version": state.version}
 
 
-def _take(state: State, event: Event) -> Event:
-    apply(state, event.body)
-    return event
+def _take(state: State, *events: Event) -> list[Event]:
+    for event in events:
+        apply(state, event.body)
+    return list(events)
 
 
 def _encoded(body: dict[str, Any]) -> Event:
@@ -110,10 +110,9 @@ def _step_event(id: str, outcome: Completed | Ended) -> Event:
     return event
 
 
-def _fail_step(state: State, id: str, failure: ExpressionError) -> Iterator[Event]:
+def _failure_events(id: str, failure: ExpressionError) -> tuple[Event, Event]:
     error = {"type": "expression", "reason": failure.reason, "node": id, "expression": failure.expression}
-    yield _take(state, _encoded({"type": "step.failed", "node": id, "error": error}))
-    yield _take(state, _encoded({"type": "run.failed", "error": error}))
+    return _encoded({"type": "step.failed", "node": id, "error": error}), _encoded({"type": "run.failed", "error": error})
 
 
 def _end_event(id: str, end: Ended) -> Event:

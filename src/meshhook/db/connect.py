@@ -195,6 +195,8 @@ async def _roll_back(transaction: Any) -> None:
 
 
 def _as_unavailable(error: BaseException) -> BaseException:
-    if is_lost(error) or isinstance(error, (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)):
+    if is_lost(error) or isinstance(
+        error, (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)
+    ):
         return Unavailable(f"the database can't be reached: {error or type(error).__name__}")
     return error

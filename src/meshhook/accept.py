@@ -1,0 +1,152 @@
+"""Accepting: a delivery is put into the next group commit, and answered when that commit is done."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from meshhook.batch import Batcher, Full
+from meshhook.errors import Refusal
+from meshhook.ids import any_shard, make_run_id, shard_for_key
+from meshhook.store import Delivery, NotNew, Store
+
+
+class Accepted(NamedTuple):
+    """The run of a delivery; ``duplicate`` when an earlier delivery with the same key made it."""
+
+    run_id: str
+    duplicate: bool
+
+
+class Acceptor:
+    """Group commit of deliveries, one buffer a shard.
+
+    Args:
+        batch_max: deliveries a commit. buffer_max: deliveries waiting at most, a shard. linger_s: see ``Batcher``.
+        keep: how long a dedupe key is remembered.
+        unix_ms: the wall clock, for the time in run ids.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        shards: int,
+        batch_max: int,
+        buffer_max: int,
+        linger_s: float,
+        keep: timedelta,
+        unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._store = store
+        self._shards = shards
+        self._keep = keep
+        self._unix_ms = unix_ms
+        self._leaders: dict[tuple[int, str], tuple[Delivery, asyncio.Future[NotNew | None]]] = {}
+        self._buffers = [
+            Batcher(self._flush_to(shard), batch_max=batch_max, waiting_max=buffer_max, linger_s=linger_s)
+            for shard in range(shards)
+        ]
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that wait for their commit."""
+        return sum(len(buffer) for buffer in self._buffers)
+
+    async def accept(self, endpoint_id: int, key: str | None, body: bytes, trigger: str) -> Accepted:
+        """Store one delivery; returns after its commit.
+
+        Raises:
+            Refusal: nothing was stored. Closed: shutting down. Unavailable: nothing was stored.
+            OutcomeUnknown: it may have been stored.
+        """
+        if key is None:
+            shard = any_shard(self._shards)
+            delivery = Delivery(make_run_id(shard, self._unix_ms()), endpoint_id, None, None, trigger)
+            return _accepted(delivery, await self._put(shard, delivery))
+        shard = shard_for_key(endpoint_id, key, self._shards)
+        body_hash = hashlib.sha256(body).digest()
+        delivery = Delivery(make_run_id(shard, self._unix_ms()), endpoint_id, key, body_hash, trigger)
+        if (leader := self._leaders.get((endpoint_id, key))) is not None:
+            return await self._follow(delivery, *leader)
+        return await self._lead(shard, delivery, (endpoint_id, key))
+
+    async def close(self) -> None:
+        """Refuse what comes, and return when everything taken is committed and answered."""
+        await asyncio.gather(*(buffer.close() for buffer in self._buffers))
+
+    async def _lead(self, shard: int, delivery: Delivery, place: tuple[int, str]) -> Accepted:
+        future = self._put(shard, delivery)
+        self._leaders[place] = (delivery, future)
+        future.add_done_callback(lambda _: self._leaders.pop(place, None))
+        return _accepted(delivery, await future)
+
+    async def _follow(self, delivery: Delivery, leader: Delivery, future: asyncio.Future[NotNew | None]) -> Accepted:
+        """A key may stand once in a batch, so a second delivery with it waits for the first and shares its outcome."""
+        answer = await asyncio.shield(future)
+        first = _accepted(leader, answer)
+        if delivery.body_hash != leader.body_hash:
+            raise _key_reused(first.run_id)
+        return Accepted(first.run_id, duplicate=True)
+
+    def _put(self, shard: int, delivery: Delivery) -> asyncio.Future[NotNew | None]:
+        try:
+            return self._buffers[shard].put(delivery)
+        except Full:
+            raise overloaded("More deliveries wait for their commit than may wait.", 1) from None
+
+    def _flush_to(self, shard: int) -> Callable[[list[Delivery]], asyncio.Future[list[NotNew | None]]]:
+        def flush(deliveries: list[Delivery]) -> asyncio.Future[list[NotNew | None]]:
+            return asyncio.ensure_future(self._store.accept(shard, deliveries, self._keep))
+
+        return flush
+
+
+def _accepted(delivery: Delivery, answer: NotNew | None) -> Accepted:
+    if answer is None:
+        return Accepted(delivery.run_id, duplicate=False)
+    match answer.outcome:
+        case "duplicate":
+            assert answer.run_id is not None
+            return Accepted(answer.run_id, duplicate=True)
+        case "key-reused":
+            raise _key_reused(answer.run_id)
+        case "unpublished":
+            raise Refusal(
+                409,
+                "not-published",
+                "The workflow is not published",
+                "The workflow behind this endpoint has no published version yet. Publish it, then send again.",
+            )
+        case _:
+            raise unknown_endpoint()
+
+
+def _key_reused(run_id: str | None) -> Refusal:
+    return Refusal(
+        422,
+        "key-reused",
+        "The dedupe key was used with another body",
+        "An earlier delivery had the same key and another body. Use a new key for new content.",
+        extra={"run_id": run_id},
+    )
+
+
+def unknown_endpoint() -> Refusal:
+    """No endpoint has this path."""
+    return Refusal(404, "unknown-endpoint", "There is no such endpoint", "No endpoint has this path. Check the URL.")
+
+
+def overloaded(detail: str, retry_after_s: int) -> Refusal:
+    """Too much waits already; the sender should come back."""
+    return Refusal(
+        503,
+        "overloaded",
+        "Too busy at the moment",
+        f"{detail} Nothing was stored; send again later.",
+        headers={"retry-after": str(retry_after_s)},
+    )

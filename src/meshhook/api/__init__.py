@@ -1,0 +1,1 @@
+"""The HTTP side of MeshHook: the hot path for webhooks, and the REST API."""

@@ -1,0 +1,153 @@
+"""``POST /hooks/{path}``: the hot path, straight on RSGI.
+
+The story of one webhook: is the door open → does the endpoint exist → read the body → make a delivery of it → commit → 202.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from meshhook.accept import Acceptor, overloaded, unknown_endpoint
+from meshhook.api import problems
+from meshhook.api.metrics import ApiMetrics
+from meshhook.delivery import dedupe_key, trigger_json
+from meshhook.door import Door
+from meshhook.errors import Refusal
+from meshhook.store import Endpoint, Store
+
+PREFIX: Final = "/hooks/"
+_ENDPOINT_TTL_S: Final = 2.0
+_ENDPOINTS_MAX: Final = 10_000
+_log = structlog.get_logger("meshhook.hooks")
+
+
+class Endpoints:
+    """Endpoints by path, read from the database at most every two seconds each; unknown paths are remembered as well.
+
+    Only what refuses early is cached (existence, methods): the version a run is pinned to is read in its own commit.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: dict[str, tuple[float, Endpoint | None]] = {}
+
+    def forget(self) -> None:
+        """Read everything anew: something was changed."""
+        self._known.clear()
+
+    async def get(self, path: str) -> Endpoint | None:
+        """The endpoint of ``path``."""
+        known = self._known.get(path)
+        now = self._clock()
+        if known is not None and known[0] > now:
+            return known[1]
+        endpoint = await self._store.endpoint(path)
+        if len(self._known) >= _ENDPOINTS_MAX:  # paths come from strangers
+            self._known.clear()
+        self._known[path] = (now + _ENDPOINT_TTL_S, endpoint)
+        return endpoint
+
+
+class Hooks:
+    """Answers every request below ``/hooks/``."""
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        endpoints: Endpoints,
+        door: Door,
+        metrics: ApiMetrics,
+        *,
+        body_limit_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._acceptor = acceptor
+        self._endpoints = endpoints
+        self._door = door
+        self._metrics = metrics
+        self._body_limit_bytes = body_limit_bytes
+        self._clock = clock
+        self.closing = False
+
+    async def __call__(self, scope: Any, protocol: Any) -> None:
+        """Answer one request: 202 after the commit, or a problem document."""
+        began = self._clock()
+        try:
+            self._check_door(began)
+            answer = await self._take(scope, protocol)
+        except Exception as error:  # noqa: BLE001 the sender is always answered; what is not his fault is logged
+            self._refuse(scope, protocol, error)
+        else:
+            protocol.response_bytes(202, [("content-type", "application/json")], answer)
+            self._metrics.accepted(self._clock() - began)
+
+    def _check_door(self, now: float) -> None:
+        if self.closing:
+            raise problems.shutting_down()
+        if (retry_after_s := self._door.refusal(now)) is not None:
+            raise overloaded("Accepted runs wait too long already.", retry_after_s)
+
+    async def _take(self, scope: Any, protocol: Any) -> bytes:
+        endpoint = await self._endpoint_of(scope)
+        headers = scope.headers
+        key = dedupe_key(headers.get("idempotency-key"), headers.get("webhook-id"))
+        body = await self._body(headers.get("content-length"), protocol)
+        trigger = trigger_json(
+            scope.method, scope.path, scope.query_string, headers.items(), headers.get("content-type", ""), body
+        )
+        run_id, duplicate = await self._acceptor.accept(endpoint.id, key, body, trigger)
+        return (
+            f'{{"run_id":"{run_id}","status_url":"/api/v1/runs/{run_id}",'
+            f'"duplicate":{"true" if duplicate else "false"}}}'
+        ).encode()
+
+    async def _endpoint_of(self, scope: Any) -> Endpoint:
+        endpoint = await self._endpoints.get(scope.path.removeprefix(PREFIX))
+        if endpoint is None:
+            raise unknown_endpoint()
+        if scope.method not in endpoint.methods:
+            allowed = ", ".join(endpoint.methods)
+            raise Refusal(
+                405,
+                "method-not-allowed",
+                "This endpoint takes other methods",
+                f"{scope.method} is not among the methods of this endpoint: {allowed}.",
+                headers={"allow": allowed},
+            )
+        return endpoint
+
+    async def _body(self, content_length: str | None, protocol: Any) -> bytes:
+        """The raw body, never more of it in memory than the limit and one chunk."""
+        if content_length is not None and content_length.isdecimal():
+            if int(content_length) > self._body_limit_bytes:
+                raise self._too_large()
+            body: bytes = await protocol()
+            return body
+        chunks, size = [], 0
+        async for chunk in protocol:
+            size += len(chunk)
+            if size > self._body_limit_bytes:
+                raise self._too_large()
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _too_large(self) -> Refusal:
+        return Refusal(
+            413,
+            "body-too-large",
+            "The body is too large",
+            f"A body may have at most {self._body_limit_bytes} bytes. Nothing was stored.",
+        )
+
+    def _refuse(self, scope: Any, protocol: Any, error: Exception) -> None:
+        refusal = problems.as_refusal(error)
+        if refusal.status == 500:
+            _log.error("hook failed", path=scope.path, exc_info=error)
+        self._metrics.refused(refusal.problem)
+        headers = [("content-type", problems.CONTENT_TYPE), *refusal.headers.items()]
+        protocol.response_bytes(refusal.status, headers, problems.document(refusal, scope.path))

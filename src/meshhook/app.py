@@ -1,0 +1,232 @@
+"""The one place where the pieces are joined: the API process, the worker process, and their way up and down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from prometheus_client import CollectorRegistry
+
+from meshhook import chores
+from meshhook.accept import Acceptor
+from meshhook.api import bridge
+from meshhook.api.hooks import PREFIX, Endpoints, Hooks
+from meshhook.api.metrics import ApiMetrics
+from meshhook.api.rest import Rest, make_rest
+from meshhook.config import Settings
+from meshhook.db import migrate as migrations
+from meshhook.db.connect import Database, connect_once, listen
+from meshhook.door import Door
+from meshhook.errors import DatabaseError, SchemaError
+from meshhook.metrics import WorkerMetrics
+from meshhook.store import Store
+from meshhook.worker import Worker
+
+_log = structlog.get_logger("meshhook")
+
+_ALIVE = timedelta(seconds=5)
+_HEARTBEAT_S = 0.5
+_PRESSURE_S = 0.1
+
+
+async def migrate(settings: Settings) -> migrations.Migrated:
+    """Bring the schema up to date; see ``db.migrate``."""
+    return await migrations.migrate(settings.database_url, shards=settings.shards)
+
+
+async def serve(settings: Settings) -> int:
+    """Run the API process until SIGTERM or SIGINT. Returns the exit code."""
+    stop = _on_signal()
+    database = Database(settings.database_url, size=settings.database_connections, name="meshhook-api")
+    try:
+        shards = await _database_ready(settings, database, stop)
+        if shards is None:
+            return 0
+        await _serve_until(stop, settings, database, Store(database), shards)
+    finally:
+        await database.close()
+    return 0
+
+
+async def _serve_until(
+    stop: asyncio.Event, settings: Settings, database: Database, store: Store, shards: int
+) -> None:
+    registry = CollectorRegistry()
+    metrics = ApiMetrics(registry)
+    acceptor = Acceptor(
+        store,
+        shards=shards,
+        batch_max=settings.accept_batch_max,
+        buffer_max=settings.accept_buffer_max,
+        linger_s=settings.accept_linger_ms / 1000,
+        keep=timedelta(hours=settings.dedupe_hours),
+    )
+    endpoints = Endpoints(store)
+    door = Door(lag_max_s=settings.lag_max_ms / 1000, backlog_max=settings.backlog_max)
+    hooks = Hooks(acceptor, endpoints, door, metrics, body_limit_bytes=settings.body_limit_bytes)
+    metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
+    rest = make_rest(settings, database, registry, on_change=endpoints.forget)
+    server = _server(settings, hooks, rest)
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))
+        serving = tasks.create_task(server.serve())
+        _log.info("serving", url=f"http://{settings.host}:{settings.port}", shards=shards)
+        await stop.wait()
+        # New deliveries get 503, those taken are committed and answered; only then the sockets close.
+        hooks.closing = rest.closing = True
+        async with asyncio.timeout(settings.shutdown_s):
+            await acceptor.close()
+        watching.cancel()
+        server.stop()
+        await serving
+    _log.info("stopped")
+
+
+def _server(settings: Settings, hooks: Hooks, rest: Rest) -> Server:
+    async def application(scope: Any, protocol: Any) -> None:
+        if scope.path.startswith(PREFIX):
+            await hooks(scope, protocol)
+        else:
+            await bridge.serve(rest.application, scope, protocol)
+
+    return Server(
+        application,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        backlog=4096,
+        backpressure=16384,
+        websockets=False,
+        log_enabled=False,
+    )
+
+
+async def _watch_pressure(store: Store, door: Door, rest: Rest) -> None:
+    try:
+        pressure = await store.pressure(_ALIVE)
+    except DatabaseError as error:
+        rest.note_database(error)
+        return
+    rest.note_database(None)
+    door.observe(pressure, time.monotonic())
+
+
+async def work(settings: Settings) -> int:
+    """Run a worker process until SIGTERM or SIGINT. Returns the exit code."""
+    stop = _on_signal()
+    database = Database(settings.database_url, size=settings.database_connections, name="meshhook-worker")
+    try:
+        shards = await _database_ready(settings, database, stop)
+        if shards is None:
+            return 0
+        await _work_until(stop, settings, Store(database), shards)
+    finally:
+        await database.close()
+    return 0
+
+
+async def _work_until(stop: asyncio.Event, settings: Settings, store: Store, shards: int) -> None:
+    worker = Worker(
+        store,
+        name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
+        shards=shards,
+        batch_max=settings.claim_batch_max,
+        hold_s=settings.batch_hold_ms / 1000,
+        lease_s=settings.lease_s,
+        poll_s=settings.poll_ms / 1000,
+    )
+    metrics = WorkerMetrics(worker.counts, settings.host, settings.metrics_port)
+    async with asyncio.TaskGroup() as tasks:
+        beside = [
+            tasks.create_task(_listen(settings.database_url, worker.wake)),
+            tasks.create_task(_every(_HEARTBEAT_S, lambda: _heartbeat(store, worker))),
+            tasks.create_task(_every(chores.PERIOD_S, lambda: chores.do(store))),
+        ]
+        working = tasks.create_task(worker.run())
+        _log.info("working", worker=worker.name, shards=shards)
+        await stop.wait()
+        worker.stop()
+        try:
+            async with asyncio.timeout(settings.shutdown_s):
+                await working
+        finally:
+            for task in beside:
+                task.cancel()
+            metrics.close()
+    _log.info("stopped", worker=worker.name, runs=worker.counts.committed)
+
+
+async def _heartbeat(store: Store, worker: Worker) -> None:
+    with suppress(DatabaseError):
+        await store.heartbeat(worker.name, worker.counts.committed, worker.counts.refused)
+
+
+async def _listen(dsn: str, wake: Callable[[], None]) -> None:
+    """Hear of new work at once. Only an optimisation: without it (behind a transaction pooler) polling finds the work."""
+    while True:
+        with suppress(DatabaseError):
+            connection = await listen(dsn, "meshhook_tasks", wake)
+            try:
+                lost = asyncio.Event()
+                connection.add_termination_listener(lambda _: lost.set())
+                await lost.wait()
+            finally:
+                connection.terminate()
+        await asyncio.sleep(1.0)
+
+
+async def _database_ready(settings: Settings, database: Database, stop: asyncio.Event) -> int | None:
+    """Wait for a database that can be used; returns its number of shards, or ``None`` when told to stop first.
+
+    Raises:
+        SchemaError: it can be reached, but was not migrated.
+    """
+    warned = False
+    while not stop.is_set():
+        try:
+            await _check_schema(settings.database_url)
+            await database.connect()
+            return await Store(database).shards()
+        except SchemaError:
+            raise
+        except DatabaseError as error:
+            if not warned:
+                _log.warning("waiting for the database", error=str(error))
+                warned = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await stop.wait()
+    return None
+
+
+async def _check_schema(dsn: str) -> None:
+    connection = await connect_once(dsn)
+    try:
+        if missing := await migrations.pending(connection):
+            raise SchemaError(f"the database lacks {', '.join(missing)}: run `meshhook migrate` first")
+    finally:
+        await connection.close()
+
+
+async def _every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await do()
+        await asyncio.sleep(seconds)
+
+
+def _on_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
