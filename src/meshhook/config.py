@@ -1,0 +1,267 @@
+"""Every setting, in one flat frozen value: defaults, then ``meshhook.toml``, then ``MESHHOOK_*``, then flags.
+
+What is not set anywhere is kept apart from what is set to its default: ``Loaded.sources`` names only what was set, and
+where. Everything is checked when it is loaded; an error names the setting, its source and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from meshhook.errors import ConfigError
+
+PREFIX: Final = "MESHHOOK_"
+FILE: Final = Path("meshhook.toml")
+LOOPBACK: Final = ("127.", "localhost", "::1")
+
+
+def default_data_dir() -> Path:
+    """Where the embedded Postgres keeps its data unless told otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/meshhook")
+    shared = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(shared) if Path(shared).is_absolute() else Path.home() / ".local" / "share") / "meshhook"
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] = (),
+    default_shown: str = "",
+) -> Any:
+    """A field of Settings: its default, what it does, and what is allowed."""
+    metadata = {
+        "help": description,
+        "least": least,
+        "most": most,
+        "choices": choices,
+        "default_shown": default_shown,
+    }
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an installation can be told. Units are the last part of a name."""
+
+    database_url: str = setting(
+        "", "Postgres 15 or newer to use, as postgresql://…", default_shown="the embedded Postgres"
+    )
+    data_dir: Path = setting(
+        default_data_dir,
+        "Folder of the embedded Postgres.",
+        default_shown="as root `/var/lib/meshhook`, else `$XDG_DATA_HOME/meshhook` (`~/.local/share/meshhook`)",
+    )
+    database_connections: int = setting(8, "Connections of one process to the database, at most.", least=2, most=1_000)
+    shards: int = setting(1, "Parts the hot tables are split into. It may grow, never shrink.", least=1, most=4_096)
+
+    host: str = setting("127.0.0.1", "Address to listen on. Anything but loopback makes API keys necessary.")
+    port: int = setting(8080, "Port of the webhooks, the API and the metrics of `serve`.", least=1, most=65_535)
+    body_limit_bytes: int = setting(
+        5 * 1024**2, "Longest body of a delivery; longer is 413.", least=1, most=64 * 1024**2
+    )
+    dedupe_hours: float = setting(24.0, "How long the key of a delivery is remembered.", least=0.01, most=24 * 366)
+
+    accept_batch_max: int = setting(500, "Deliveries in one commit, at most.", least=1, most=10_000)
+    accept_buffer_max: int = setting(
+        10_000,
+        "Deliveries waiting for their commit, at most, in one process and shard; over it 503.",
+        least=1,
+        most=10**6,
+    )
+    accept_linger_ms: float = setting(
+        0.0, "How long a commit waits for more deliveries when the one before is done.", least=0, most=1_000
+    )
+    backlog_max: int = setting(
+        1_000_000, "Live runs, at most; over it deliveries are refused with 503.", least=1, most=10**9
+    )
+    lag_max_ms: float = setting(
+        1_000.0,
+        "When runs wait longer than this, the door lets in less than workers complete.",
+        least=1,
+        most=3_600_000,
+    )
+
+    claim_batch_max: int = setting(500, "Runs a worker takes at once, at most.", least=1, most=10_000)
+    batch_hold_ms: float = setting(
+        250.0,
+        "How long a worker may hold the transaction of one batch; a run over it goes on under a lease.",
+        least=1,
+        most=60_000,
+    )
+    lease_s: float = setting(
+        30.0, "How long a worker may keep a run before another may take it over.", least=0.1, most=86_400
+    )
+    poll_ms: float = setting(200.0, "How often a worker looks for work that it was not told of.", least=1, most=60_000)
+    metrics_port: int = setting(0, "Port of the metrics of `work`; 0 is off.", least=0, most=65_535)
+
+    shutdown_s: float = setting(10.0, "How long work under way may take after SIGTERM.", least=0.1, most=3_600)
+    log_format: str = setting("console", "Form of the log on standard error.", choices=("console", "json"))
+    log_level: str = setting(
+        "info", "What is logged: this and what is graver.", choices=("debug", "info", "warning", "error")
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach what `serve` listens on."""
+        return self.host.startswith(LOOPBACK)
+
+    @property
+    def url(self) -> str:
+        """Where `serve` is reached from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+
+FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force, and where each one that was set came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    *,
+    config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Put the settings together. ``flags`` that are None were not given.
+
+    Raises ConfigError: the file can't be read, a name is unknown, or a value is not allowed.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, raw, source in (
+        *from_file(config, environment),
+        *from_environment(environment),
+        *from_flags(flags or {}),
+    ):
+        values[name] = parse(name, raw, source)
+        sources[name] = source
+    return Loaded(Settings(**values), sources)
+
+
+Given = tuple[str, object, str]  # a setting, its raw value, and where it was set
+
+
+def from_file(config: Path | None, environment: Mapping[str, str]) -> Iterator[Given]:
+    named = config or (Path(environment[PREFIX + "CONFIG"]) if environment.get(PREFIX + "CONFIG") else None)
+    path = named or FILE
+    if named is None and not path.exists():
+        return
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as settings: {error}") from error
+    for name, raw in document.items():
+        if name not in FIELDS:
+            raise ConfigError(f"{path} sets {name!r}, and there is no such setting.{similar(name)}")
+        yield name, raw, str(path)
+
+
+def from_environment(environment: Mapping[str, str]) -> Iterator[Given]:
+    for variable, raw in sorted(environment.items()):
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name in FIELDS:
+            yield name, raw, variable
+        elif variable.startswith(PREFIX) and (close := similar(name)):
+            # What is not close to any setting is somebody else's: a cluster sets variables for every service it knows.
+            raise ConfigError(f"{variable} is set, and there is no such setting.{close}")
+
+
+def from_flags(flags: Mapping[str, object]) -> Iterator[Given]:
+    for name, raw in flags.items():
+        if raw is not None:
+            yield name, raw, flag(name)
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def similar(name: str) -> str:
+    close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def parse(name: str, raw: object, source: str) -> Any:
+    """The value of a setting out of text or TOML, or ConfigError."""
+    match FIELDS[name].type, raw:
+        case "str", str():
+            value: Any = raw
+        case "Path", str() | Path() if str(raw):
+            value = Path(raw).expanduser().absolute()
+        case "int" | "float", int() | float() | str() if not isinstance(raw, bool):
+            value = parse_number(name, raw)
+        case _:
+            value = None
+    if value is None or not is_allowed(name, value):
+        raise ConfigError(f"{name} is {raw!r} (set by {source}); it must be {allowed(name)}.{hint(raw)}")
+    return value
+
+
+def parse_number(name: str, raw: float | str) -> float | None:
+    try:
+        number = float(raw)
+    except ValueError:
+        return None
+    if FIELDS[name].type == "float":
+        return number
+    return int(number) if number.is_integer() else None
+
+
+def is_allowed(name: str, value: Any) -> bool:
+    rule = FIELDS[name].metadata
+    if name == "database_url":
+        return value == "" or value.startswith(("postgresql://", "postgres://"))
+    if name == "host":
+        return bool(value) and not any(character.isspace() for character in value)
+    if rule["choices"]:
+        return value in rule["choices"]
+    return rule["least"] is None or bool(rule["least"] <= value <= rule["most"])
+
+
+def allowed(name: str) -> str:
+    """What a setting may be, in words; the reference says the same."""
+    rule, kind = FIELDS[name].metadata, FIELDS[name].type
+    if name == "database_url":
+        return "a postgresql:// URL, or empty"
+    if rule["choices"]:
+        return " or ".join(f"`{choice}`" for choice in rule["choices"])
+    if rule["least"] is not None:
+        return f"a {'whole ' if kind == 'int' else ''}number from {rule['least']:,g} to {rule['most']:,.15g}"
+    return {"host": "an address or a host name", "data_dir": "a folder"}[name]
+
+
+def hint(raw: object) -> str:
+    if isinstance(raw, str) and raw.startswith("tcp://"):
+        return " Kubernetes sets such variables for a service of this name: set enableServiceLinks to false."
+    return ""
+
+
+def reference() -> str:
+    """The table of all settings, in Markdown (docs/reference/settings.md)."""
+    lines = ["| setting | meaning | default | allowed |", "|---|---|---|---|"]
+    for name, field in FIELDS.items():
+        rule = field.metadata
+        default = rule["default_shown"] or f"`{field.default}`"
+        lines.append(f"| `{name}` | {rule['help']} | {default} | {allowed(name)} |")
+    return "\n".join(lines) + "\n"
