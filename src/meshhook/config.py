@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,6 @@ from meshhook.errors import ConfigError
 
 PREFIX: Final = "MESHHOOK_"
 FILE: Final = Path("meshhook.toml")
-LOOPBACK: Final = ("127.", "localhost", "::1")
 
 
 def default_data_dir() -> Path:
@@ -116,7 +116,10 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach what `serve` listens on."""
-        return self.host.startswith(LOOPBACK)
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"  # any other name may lead anywhere
 
     @property
     def url(self) -> str:
@@ -231,12 +234,12 @@ def parse_number(name: str, raw: float | str) -> float | None:
 def is_allowed(name: str, value: Any) -> bool:
     rule = FIELDS[name].metadata
     if name == "database_url":
-        return value == "" or value.startswith(("postgresql://", "postgres://"))
+        return str(value).startswith(("postgresql://", "postgres://")) or value == ""
     if name == "host":
         return bool(value) and not any(character.isspace() for character in value)
     if rule["choices"]:
         return value in rule["choices"]
-    return rule["least"] is None or bool(rule["least"] <= value <= rule["most"])
+    return True if rule["least"] is None else bool(rule["least"] <= value <= rule["most"])
 
 
 def allowed(name: str) -> str:

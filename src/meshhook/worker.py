@@ -8,9 +8,11 @@ back and another worker takes over at once. A turn may hold its transaction only
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -33,6 +35,11 @@ _HELD_MAX: Final = 100
 """Runs held under a lease at once; while there are so many, nothing more is claimed."""
 
 _DEFINITIONS_MAX: Final = 1_000
+
+_BUSY_PER_S: Final = 2_000
+_GATHER_RUNS: Final = 200
+_GATHER_S_MAX: Final = 0.02
+_PACE_MEMORY_S: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -62,6 +69,27 @@ class Counts:
     refused: int = 0
     taken_over: int = 0
     steps: int = 0
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How long to let work gather between two turns, so that a busy worker does not spend itself on tiny transactions.
+
+    Below ``_BUSY_PER_S`` runs a second nothing waits: latency is what counts there.
+    """
+
+    _per_s: float = 0.0
+    _done: int = 0
+    _at: float = 0.0
+
+    def ahead_s(self, done: int, now: float) -> float:
+        """Seconds to wait now, given that ``done`` runs have been written in all."""
+        elapsed = max(now - self._at, 1e-6)
+        self._per_s += (1 - math.exp(-elapsed / _PACE_MEMORY_S)) * ((done - self._done) / elapsed - self._per_s)
+        self._done, self._at = done, now
+        if self._per_s < _BUSY_PER_S:
+            return 0.0
+        return max(0.0, min(_GATHER_S_MAX, _GATHER_RUNS / self._per_s) - elapsed)
 
 
 class Worker:
@@ -99,6 +127,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._limits = dict.fromkeys(range(shards), batch_max)
+        self._pace = _Pace()
         self.counts = Counts()
 
     def wake(self) -> None:
@@ -123,8 +152,7 @@ class Worker:
                     failures += 1
                     await self._back_off(failures, error)
                     continue
-                if not busy:
-                    await self._rest()
+                await self._pause(busy)
             await self._hand_back()
         finally:
             renewing.cancel()
@@ -276,22 +304,25 @@ class Worker:
                 self.counts.completed += run.state.status == "completed"
                 self.counts.failed += run.state.status == "failed"
 
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll_s):
+    async def _pause(self, busy: bool) -> None:
+        """Wait for work when there is none; under high load, wait for a batch worth its transaction."""
+        if not busy:
+            await self._sleep(self._poll_s)
+        elif (ahead_s := self._pace.ahead_s(self.counts.committed, self._clock())) > 0 and not self._held:
+            await asyncio.sleep(ahead_s)
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
-        except TimeoutError:
-            pass
 
     async def _back_off(self, failures: int, error: DatabaseError) -> None:
         self._held.clear()  # whether the last write happened is not known here; the journal knows, and the lease runs out
         pause_s = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**failures)
         _log.warning("database trouble, waiting", error=str(error), pause_s=round(pause_s, 2))
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._stopping.wait()
-        except TimeoutError:
-            pass
 
 
 def _fold(run: Claimed) -> State | JournalError:

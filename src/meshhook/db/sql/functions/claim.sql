@@ -39,11 +39,12 @@ BEGIN
     INTO v_ids, v_epochs, v_owners, v_dues
     FROM ordered o;
 
-    -- The range is no filter of its own: it lets Postgres leave out the partitions that hold none of these runs.
+    -- LATERAL with OFFSET 0 keeps the planner from turning the join round: one index probe a run, never a range of runs.
     RETURN QUERY
     SELECT c.run_id, c.epoch, c.owner, c.due_at, v_now, j.seq, j.events
     FROM unnest(v_ids, v_epochs, v_owners, v_dues) AS c (run_id, epoch, owner, due_at)
-    JOIN meshhook.journal j ON j.shard = p_shard AND j.run_id = c.run_id
-    WHERE j.run_id BETWEEN v_ids[1] AND v_ids[cardinality(v_ids)]
-    ORDER BY c.run_id, j.seq;
+    CROSS JOIN LATERAL (
+        SELECT written.seq, written.events FROM meshhook.journal written
+        WHERE written.shard = p_shard AND written.run_id = c.run_id
+        ORDER BY written.seq OFFSET 0) j;
 END $$;

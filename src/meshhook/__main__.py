@@ -1,0 +1,5 @@
+"""``python -m meshhook`` is ``meshhook``."""
+
+from meshhook.cli import main
+
+main()

@@ -1,0 +1,179 @@
+"""``doctor``: look at everything an installation needs, and say what to do about what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from meshhook.commands.options import DATABASE, Json, run, with_database, with_settings
+from meshhook.config import Loaded
+from meshhook.db.health import Health, Queue, Server, look
+from meshhook.errors import ConfigError, DatabaseError
+
+CLOCK_S_WARN = 1.0
+TRANSACTION_S_WARN = 60.0
+CONNECTIONS_SHARE_WARN = 0.8
+BACKLOG_SHARE_WARN = 0.5
+DUE_S_WARN = 10.0
+DEAD_WARN = 100_000
+DISK_BYTES_FAIL = 1 * 1024**3
+DISK_BYTES_WARN = 5 * 1024**3
+MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``advice`` is what to do, empty when there is nothing to do."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+@with_settings(*DATABASE)
+def doctor(loaded: Loaded, as_json: Json = False) -> None:
+    """Check this installation; exit code 1 when something fails."""
+    checks = run(examine(loaded))
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(check) for check in checks]))
+    else:
+        show(checks)
+    raise typer.Exit(any(check.status == "fail" for check in checks))
+
+
+async def examine(loaded: Loaded) -> list[Check]:
+    checks = [check_python(), check_settings(loaded), check_disk(loaded)]
+    try:
+        health = await look(with_database(loaded.settings).database_url)
+    except (ConfigError, DatabaseError) as error:
+        return [*checks, Check("database", "fail", str(error), "Start it, or correct database_url.")]
+    return [*checks, *judge(health, loaded.settings.backlog_max)]
+
+
+def check_python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11):  # noqa: UP036 - the point of the check
+        return Check("python", "fail", version, "Use Python 3.11 or newer.")
+    return Check("python", "ok", version)
+
+
+def check_settings(loaded: Loaded) -> Check:
+    """They are valid, or we would not be here; say what was set, and where, but no password."""
+    shown = {"database_url": "…"}
+    found = ", ".join(
+        f"{name}={shown.get(name, getattr(loaded.settings, name))} ({source})"
+        for name, source in loaded.sources.items()
+    )
+    return Check("settings", "ok", found or "all at their defaults")
+
+
+def check_disk(loaded: Loaded) -> Check:
+    if loaded.settings.database_url:
+        return Check("disk", "ok", "not looked at: the database is not the embedded one")
+    folder = next(path for path in (loaded.settings.data_dir, *loaded.settings.data_dir.parents) if path.exists())
+    return judge_disk(folder, shutil.disk_usage(folder).free)
+
+
+def judge_disk(folder: Path, free_bytes: int) -> Check:
+    found = f"{free_bytes / 1024**3:.1f} GiB free at {folder}"
+    if free_bytes < DISK_BYTES_FAIL:
+        return Check("disk", "fail", found, "Postgres stops when the disk is full: make room now.")
+    if free_bytes < DISK_BYTES_WARN:
+        return Check("disk", "warn", found, "Up to 4 GiB go to the write-ahead log alone: make room.")
+    return Check("disk", "ok", found)
+
+
+def judge(health: Health, backlog_max: int) -> Iterator[Check]:
+    yield from judge_server(health.server)
+    if health.queue is None:
+        yield Check("schema", "fail", f"{len(health.pending)} migrations missing", "Run `meshhook migrate`.")
+        return
+    yield Check("schema", "ok", "up to date")
+    yield from judge_queue(health.queue, backlog_max)
+
+
+def judge_server(server: Server) -> Iterator[Check]:
+    found = (
+        f"Postgres {server.version // 10_000}.{server.version % 10_000}, round trip {server.round_trip_s * 1e3:.1f} ms"
+    )
+    if server.version < 150_000:
+        yield Check("database", "fail", found, "Use Postgres 15 or newer.")
+    else:
+        yield Check("database", "ok", found)
+
+    found = f"{server.connections} of {server.connections_max} in use"
+    if server.connections > CONNECTIONS_SHARE_WARN * server.connections_max:
+        yield Check("connections", "warn", found, "Raise max_connections, or put a pooler in front.")
+    else:
+        yield Check("connections", "ok", found)
+
+    # Run ids and logs carry our clock; leases and timers use the database's alone, so nothing breaks.
+    found = f"{server.clock_ahead_s:+.3f} s from ours"
+    if abs(server.clock_ahead_s) > CLOCK_S_WARN + server.round_trip_s / 2:
+        yield Check("clock", "warn", found, "Set both clocks by NTP: times in logs and run ids are off.")
+    else:
+        yield Check("clock", "ok", found)
+
+    found = f"oldest open for {server.oldest_transaction_s:.0f} s"
+    if server.oldest_transaction_s > TRANSACTION_S_WARN:
+        yield Check(
+            "transactions", "warn", found, "It keeps dead rows from being removed: find it in pg_stat_activity."
+        )
+    else:
+        yield Check("transactions", "ok", found)
+
+
+def judge_queue(queue: Queue, backlog_max: int) -> Iterator[Check]:
+    found = f"{queue.workers_alive} alive"
+    if queue.workers_alive:
+        yield Check("workers", "ok", found)
+    elif queue.live_runs:
+        yield Check("workers", "fail", f"{found}, {queue.live_runs:,} runs wait", "Start `meshhook work`.")
+    else:
+        yield Check("workers", "warn", found, "Nothing would execute a run: start `meshhook work`.")
+
+    found = f"{queue.live_runs:,} live runs of at most {backlog_max:,}"
+    if queue.live_runs >= backlog_max:
+        yield Check("backlog", "fail", found, "Deliveries are refused: start more workers.")
+    elif queue.live_runs > BACKLOG_SHARE_WARN * backlog_max:
+        yield Check("backlog", "warn", found, "Start more workers before deliveries are refused.")
+    else:
+        yield Check("backlog", "ok", found)
+
+    found = f"the longest wait is {max(0.0, queue.oldest_due_s):.1f} s"
+    if queue.oldest_due_s > DUE_S_WARN:
+        yield Check("lateness", "warn", found, "Workers do not keep up: start more, or see what they say.")
+    else:
+        yield Check("lateness", "ok", found)
+
+    found = f"{queue.tasks_dead:,} dead rows in tasks, {queue.tasks_bytes / 1024**2:.1f} MiB"
+    if queue.tasks_dead > DEAD_WARN:
+        yield Check(
+            "bloat", "warn", found, "Autovacuum is behind: look for old transactions, then VACUUM meshhook.tasks."
+        )
+    else:
+        yield Check("bloat", "ok", found)
+
+
+def show(checks: list[Check]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for check in checks:
+        table.add_row(
+            MARKS[check.status], check.name, f"{check.found}\n[bold]{check.advice}[/]".removesuffix("\n[bold][/]")
+        )
+    Console(highlight=False).print(table)
