@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
@@ -74,7 +75,6 @@ class Plan:
     duration_s: float = 0.0
     arrivals: Arrivals = "poisson"
     levels: tuple[Level, ...] = ()
-    _digest: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def attempts(self) -> Iterator[Attempt]:
         """Every attempt, in the order of `n`."""
@@ -93,15 +93,14 @@ class Plan:
         """The name of the workflow and of the endpoint of one of its scenarios."""
         return f"{self.namespace}-{scenario}"
 
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over the time, kind, delivery and payload of every attempt. Makes every payload once."""
-        if not self._digest:
-            total = sha256()
-            for attempt in self.attempts():
-                total.update(repr(tuple(attempt)).encode())
-                total.update(sha256(attempt.payload(self.seed)).digest())
-            self._digest.append(total.hexdigest())
-        return self._digest[0]
+        total = sha256()
+        for attempt in self.attempts():
+            total.update(repr(tuple(attempt)).encode())
+            total.update(sha256(attempt.payload(self.seed)).digest())
+        return total.hexdigest()
 
     def document(self) -> dict[str, Any]:
         """The part of `plan.json` that the plan itself knows."""
@@ -122,7 +121,7 @@ class Plan:
             "levels": self._level_ranges(),
             "attempts": attempts,
             "deliveries": deliveries,
-            "digest": self.digest(),
+            "digest": self.digest,
             "scenarios": {
                 name: {"workflow": self.place(name), "endpoint": self.place(name), "definition": member.definition}
                 for name, member in members.items()

@@ -1,0 +1,155 @@
+"""One generator process: takes a job on standard input, sends its share of the plan, and certifies itself.
+
+The parent writes the job, waits for `ready`, and writes the moment to start at, the same for all processes. What comes
+back are lines of JSON: `ready`, `progress` four times a second, and `done` with the certificate. When standard input
+ends, the parent is gone, and this process goes too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from meshproof.load.closed_loop import ClosedLoop
+from meshproof.load.finished import Finished
+from meshproof.load.open_loop import OpenLoop
+from meshproof.load.recorder import Clock, Recorder
+from meshproof.load.request import Requests
+from meshproof.plan import Plan
+from meshproof.stats import Histogram
+
+PROGRESS_S = 0.25
+
+
+class Job(msgspec.Struct):
+    """What one process has to do."""
+
+    plan: Plan
+    host: str
+    port: int
+    folder: str
+    """Where the ledger of sent requests goes."""
+    process: int = 0
+    processes: int = 1
+    dsn: str | None = None
+    """The database to see runs finish in; only the closed model asks."""
+    in_flight_max: int = 4_096
+    timeout_s: float = 15.0
+    level_s_max: float = 120.0
+    connections: int = 16
+    """How many connections to open before the start."""
+
+
+async def main() -> None:
+    """Take the job, make its requests ready, wait for the start, send."""
+    lines = await _standard_input()
+    if not (line := await lines.readline()):
+        return
+    job = msgspec.json.decode(line, type=Job)
+    _raise_file_limit()
+    _go_first()
+    requests = Requests(job.plan, f"{job.host}:{job.port}", job.process, job.processes)
+    requests.fill()
+    # Nothing here makes cycles, and a full collection in mid-run would be a schedule lag of our own making.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    _say({"ready": os.getpid()})
+    if not (line := await lines.readline()):
+        return
+    recorder = Recorder(Path(job.folder), job.process, Clock(msgspec.json.decode(line)["start_us"]))
+    orphaned = asyncio.create_task(_leave_with_parent(lines))
+    certificate = await _send(job, requests, recorder)
+    recorder.close()
+    orphaned.cancel()
+    _say({"done": certificate})
+
+
+async def _send(job: Job, requests: Requests, recorder: Recorder) -> dict[str, Any]:
+    if job.plan.levels:
+        return await _send_closed(job, requests, recorder)
+    loop = OpenLoop(job.plan, requests, recorder, job.host, job.port, job.in_flight_max, job.timeout_s)
+    progress = asyncio.create_task(_progress(recorder, loop))
+    await loop.run(job.connections)
+    progress.cancel()
+    return {
+        "process": job.process,
+        "nice": os.nice(0),
+        "tally": dict(recorder.tally),
+        "lag": Histogram.of(recorder.lag_us).encode(),
+        "cpu_share": loop.cpu_share,
+        "unsent": loop.unsent,
+        "levels": [],
+        "transactions": 0,
+    }
+
+
+async def _send_closed(job: Job, requests: Requests, recorder: Recorder) -> dict[str, Any]:
+    finished = Finished(job.dsn) if job.dsn else None
+    loop = ClosedLoop(job.plan, requests, recorder, job.host, job.port, finished, job.timeout_s, job.level_s_max)
+    progress = asyncio.create_task(_progress(recorder, loop))
+    await loop.run()
+    progress.cancel()
+    if finished is not None:
+        await finished.close()
+    return {
+        "process": job.process,
+        "nice": os.nice(0),
+        "tally": dict(recorder.tally),
+        "lag": None,
+        "cpu_share": loop.cpu_share,
+        "unsent": sum(held.unsent for held in loop.held),
+        "levels": [asdict(held) for held in loop.held],
+        "transactions": finished.transactions if finished else 0,
+    }
+
+
+async def _progress(recorder: Recorder, loop: OpenLoop | ClosedLoop) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_S)
+        recent, recorder.recent_us = recorder.recent_us, []
+        level = loop.held[-1].level if isinstance(loop, ClosedLoop) and loop.held else None
+        _say({"progress": {**recorder.tally, "in_flight": loop.in_flight, "level": level, "recent_us": recent}})
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+async def _leave_with_parent(lines: asyncio.StreamReader) -> None:
+    await lines.read()
+    os._exit(1)
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.flush()
+
+
+def _go_first() -> None:
+    """Be scheduled before the engine where that is allowed: a late request would be this machine's fault, not its."""
+    with suppress(OSError):
+        os.nice(-10)
+
+
+def _raise_file_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
