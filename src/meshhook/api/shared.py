@@ -1,0 +1,83 @@
+"""What every part of the REST API needs: who calls, how a body is read, which problems an operation may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+
+from meshhook.api.problems import CONTENT_TYPE
+from meshhook.db.connect import Database
+from meshhook.errors import Refusal
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom a request is answered, and with what.
+
+    ``on_change`` is to be called after every change of workflows or endpoints: the hot path then forgets what it remembers.
+    """
+
+    database: Database
+    project_id: int
+    shards: Callable[[], Awaitable[int]]
+    on_change: Callable[[], None]
+
+
+class ProblemFault(msgspec.Struct, frozen=True):
+    """One fault of a definition: where it is, a stable code, and why."""
+
+    path: str
+    code: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem document (RFC 9457). The page at ``type`` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ProblemFault] | msgspec.UnsetType = msgspec.UNSET
+
+
+_ALWAYS: Final = (401, 500, 503, 504)
+
+
+def problems_of(*statuses: int) -> Mapping[int, ResponseSpec]:
+    """The problem documents an operation may answer with, next to those that any may."""
+    return {
+        status: ResponseSpec(
+            Problem, description=HTTPStatus(status).phrase, media_type=CONTENT_TYPE, generate_examples=False
+        )
+        for status in sorted({*statuses, *_ALWAYS})
+    }
+
+
+def decoded(body: bytes, type: type[T]) -> T:
+    """A JSON body as a value of ``type``.
+
+    Raises:
+        Refusal: it is no JSON, or of another shape.
+    """
+    try:
+        return msgspec.json.decode(body, type=type)
+    except msgspec.ValidationError as error:
+        raise Refusal(400, "invalid-body", "The body has the wrong shape", f"{error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise invalid_json(str(error)) from None
+    except RecursionError:
+        raise invalid_json("nested too deeply") from None
+
+
+def invalid_json(reason: str) -> Refusal:
+    """The body says it is JSON, and is not."""
+    return Refusal(400, "invalid-json", "The body is no valid JSON", f"The body is no valid JSON: {reason}.")

@@ -1,0 +1,95 @@
+"""``/api/v1/workflows`` and the JSON Schema of definitions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from meshhook import catalog
+from meshhook.api.shared import Caller, problems_of
+from meshhook.catalog import Version, VersionDetail, Workflow, WorkflowDetail
+from meshhook.definition import SCHEMA, parse_text
+from meshhook.errors import DefinitionError, Fault
+
+
+class Workflows(msgspec.Struct, frozen=True):
+    """Every workflow, by name."""
+
+    items: list[Workflow]
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """Every version, newest first."""
+
+    items: list[Version]
+
+
+@put("/api/v1/workflows/{name:str}", summary="Save the draft of a workflow", responses=problems_of(400, 413, 422))
+async def save_draft(caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]) -> Workflow:
+    """The body is a workflow definition. Every fault is reported at once, with its JSON path; then nothing is saved."""
+    text = utf8(await request.body())
+    await asyncio.to_thread(parse_text, text)
+    saved = await catalog.save_draft(caller.database, caller.project_id, name, text)
+    caller.on_change()
+    return saved
+
+
+@post("/api/v1/workflows/{name:str}/versions", summary="Publish the draft", responses=problems_of(404, 422))
+async def publish(caller: NamedDependency[Caller], name: FromPath[str]) -> Response[Version]:
+    """Makes the draft the next immutable version, which runs accepted from now on get (201).
+
+    When the draft is what is published already, nothing changes and that version is the answer (200).
+    """
+    version, is_new = await catalog.publish(caller.database, caller.project_id, name)
+    caller.on_change()
+    return Response(version, status_code=201 if is_new else 200)
+
+
+@get("/api/v1/workflows", summary="List workflows")
+async def list_workflows(caller: NamedDependency[Caller]) -> Workflows:
+    """Every workflow of the project, by name."""
+    return Workflows(await catalog.workflows(caller.database, caller.project_id))
+
+
+@get("/api/v1/workflows/{name:str}", summary="Read a workflow and its draft", responses=problems_of(404))
+async def get_workflow(caller: NamedDependency[Caller], name: FromPath[str]) -> WorkflowDetail:
+    """One workflow with its draft."""
+    return await catalog.workflow(caller.database, caller.project_id, name)
+
+
+@get("/api/v1/workflows/{name:str}/versions", summary="List the versions of a workflow", responses=problems_of(404))
+async def list_versions(caller: NamedDependency[Caller], name: FromPath[str]) -> Versions:
+    """Every version of a workflow, newest first."""
+    return Versions(await catalog.versions(caller.database, caller.project_id, name))
+
+
+@get("/api/v1/workflows/{name:str}/versions/{number:int}", summary="Read one version", responses=problems_of(404))
+async def get_version(caller: NamedDependency[Caller], name: FromPath[str], number: FromPath[int]) -> VersionDetail:
+    """One version with its definition."""
+    return await catalog.version(caller.database, caller.project_id, name, number)
+
+
+@get("/api/v1/schemas/definition.json", summary="The JSON Schema of definitions", media_type="application/schema+json")
+async def definition_schema() -> dict[str, Any]:
+    """What `meshhook workflow schema` prints."""
+    return SCHEMA
+
+
+def utf8(body: bytes) -> str:
+    """The body as text.
+
+    Raises:
+        DefinitionError: it is not UTF-8.
+    """
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise DefinitionError([Fault("$", "no-json", f"not UTF-8: {error.reason} at byte {error.start}")]) from None
+
+
+HANDLERS = [save_draft, publish, list_workflows, get_workflow, list_versions, get_version, definition_schema]

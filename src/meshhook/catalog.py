@@ -1,0 +1,355 @@
+"""Reference data: workflows with their drafts and versions, and the endpoints that lead to them.
+
+One function for each question or change. Everything belongs to a project, and every statement says which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from meshhook.db.connect import Database, Row
+from meshhook.definition import parse_text
+from meshhook.errors import Refusal
+
+DEFAULT_PROJECT: Final = 0
+"""The project of whoever needs no key."""
+
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
+_PATH: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+_PATH_LENGTH_MAX: Final = 200
+
+
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """One workflow. ``published`` is the number of the version that new runs get, ``null`` before the first."""
+
+    name: str
+    published: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class WorkflowDetail(Workflow, frozen=True, kw_only=True):
+    """A workflow with its draft. ``changed``: the draft differs from the published version, or nothing is published yet."""
+
+    draft: dict[str, Any]
+    changed: bool
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One published, immutable version of a workflow."""
+
+    name: str
+    version: int
+    version_id: int
+    created_at: datetime
+
+
+class VersionDetail(Version, frozen=True, kw_only=True):
+    """A version with its definition."""
+
+    definition: dict[str, Any]
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where webhooks come in: ``POST /hooks/{path}`` starts a run of ``workflow``."""
+
+    path: str
+    workflow: str
+    methods: list[str]
+    created_at: datetime
+
+
+async def save_draft(database: Database, project_id: int, name: str, text: str) -> Workflow:
+    """Save a definition, checked already, as the draft of a workflow; makes the workflow when there is none.
+
+    Raises:
+        Refusal: the name is not allowed.
+    """
+    _check_name(name)
+    rows = await database.call(
+        """
+        WITH saved AS (
+            INSERT INTO meshhook.workflows AS w (project_id, name, draft) VALUES ($1, $2, $3::json)
+            ON CONFLICT (project_id, name) DO UPDATE SET draft = excluded.draft, updated_at = clock_timestamp()
+            RETURNING w.*
+        )
+        SELECT s.name, v.number, s.created_at, s.updated_at
+        FROM saved s LEFT JOIN meshhook.versions v ON v.id = s.published_version_id
+        """,
+        project_id,
+        name,
+        compact(text),
+    )
+    return _workflow(rows[0])
+
+
+async def publish(database: Database, project_id: int, name: str) -> tuple[Version, bool]:
+    """Make the draft of a workflow its next version, and the one that new runs get; says whether it is a new one.
+
+    Publishing a draft that is what is published already changes nothing and returns that version, so whoever is not sure
+    whether his call arrived may simply repeat it. The row of the workflow is locked: publishes at one moment come one
+    after the other, and numbers have no gap.
+
+    Raises:
+        Refusal: there is no such workflow.
+        DefinitionError: the draft was saved by an older MeshHook and is not valid any more.
+    """
+    async with database.transaction() as connection:
+        workflow = await connection.fetchrow(
+            "SELECT id, draft, published_version_id FROM meshhook.workflows WHERE project_id = $1 AND name = $2 FOR UPDATE",
+            project_id,
+            name,
+        )
+        if workflow is None:
+            raise unknown_workflow(name)
+        latest = await connection.fetchrow(
+            "SELECT number, id, created_at, definition FROM meshhook.versions WHERE id = $1",
+            workflow["published_version_id"],
+        )
+        if latest is not None and latest["definition"] == workflow["draft"]:
+            return _version(name, latest), False
+        parse_text(workflow["draft"])
+        made = await connection.fetchrow(
+            """
+            INSERT INTO meshhook.versions (workflow_id, number, definition)
+            SELECT $1, coalesce(max(v.number), 0) + 1, $2::json FROM meshhook.versions v WHERE v.workflow_id = $1
+            RETURNING number, id, created_at
+            """,
+            workflow["id"],
+            workflow["draft"],
+        )
+        assert made is not None
+        await connection.execute(
+            "UPDATE meshhook.workflows SET published_version_id = $2 WHERE id = $1", workflow["id"], made["id"]
+        )
+    return _version(name, made), True
+
+
+async def workflows(database: Database, project_id: int) -> list[Workflow]:
+    """Every workflow of a project, by name."""
+    rows = await read(
+        database,
+        """
+        SELECT w.name, v.number, w.created_at, w.updated_at
+        FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.id = w.published_version_id
+        WHERE w.project_id = $1
+        ORDER BY w.name
+        """,
+        project_id,
+    )
+    return [_workflow(row) for row in rows]
+
+
+async def workflow(database: Database, project_id: int, name: str) -> WorkflowDetail:
+    """One workflow with its draft.
+
+    Raises:
+        Refusal: there is no such workflow.
+    """
+    rows = await read(
+        database,
+        """
+        SELECT w.name, v.number, w.created_at, w.updated_at, w.draft,
+               v.id IS NULL OR v.definition::text <> w.draft::text AS changed
+        FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.id = w.published_version_id
+        WHERE w.project_id = $1 AND w.name = $2
+        """,
+        project_id,
+        name,
+    )
+    if not rows:
+        raise unknown_workflow(name)
+    row = rows[0]
+    return WorkflowDetail(
+        name=row["name"],
+        published=row["number"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        draft=msgspec.json.decode(row["draft"]),
+        changed=row["changed"],
+    )
+
+
+async def versions(database: Database, project_id: int, name: str) -> list[Version]:
+    """Every version of a workflow, newest first.
+
+    Raises:
+        Refusal: there is no such workflow.
+    """
+    rows = await read(
+        database,
+        """
+        SELECT v.number, v.id, v.created_at
+        FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.workflow_id = w.id
+        WHERE w.project_id = $1 AND w.name = $2
+        ORDER BY v.number DESC
+        """,
+        project_id,
+        name,
+    )
+    if not rows:
+        raise unknown_workflow(name)
+    return [_version(name, row) for row in rows if row["id"] is not None]
+
+
+async def version(database: Database, project_id: int, name: str, number: int) -> VersionDetail:
+    """One version with its definition.
+
+    Raises:
+        Refusal: there is no such version.
+    """
+    rows = await read(
+        database,
+        """
+        SELECT v.number, v.id, v.created_at, v.definition
+        FROM meshhook.workflows w JOIN meshhook.versions v ON v.workflow_id = w.id
+        WHERE w.project_id = $1 AND w.name = $2 AND v.number = $3::bigint
+        """,
+        project_id,
+        name,
+        number,
+    )
+    if not rows:
+        raise Refusal(404, "unknown-version", "There is no such version", f"{name!r} has no version {number}.")
+    row = rows[0]
+    return VersionDetail(
+        name=name,
+        version=row["number"],
+        version_id=row["id"],
+        created_at=row["created_at"],
+        definition=msgspec.json.decode(row["definition"]),
+    )
+
+
+async def save_endpoint(
+    database: Database, project_id: int, path: str, workflow: str, methods: Sequence[str]
+) -> Endpoint:
+    """Make an endpoint, or lead it to another workflow.
+
+    Raises:
+        Refusal: the path or a method is not allowed, there is no such workflow, or another project has the path.
+    """
+    _check_path(path)
+    rows = await database.call(
+        """
+        INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods)
+        SELECT w.project_id, $2, w.id, $4 FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3
+        ON CONFLICT (path) DO UPDATE SET workflow_id = excluded.workflow_id, methods = excluded.methods
+            WHERE e.project_id = excluded.project_id
+        RETURNING e.path, e.methods, e.created_at
+        """,
+        project_id,
+        path,
+        workflow,
+        _checked_methods(methods),
+    )
+    if not rows:
+        raise await _why_not_saved(database, project_id, path, workflow)
+    row = rows[0]
+    return Endpoint(path=row["path"], workflow=workflow, methods=row["methods"], created_at=row["created_at"])
+
+
+async def endpoints(database: Database, project_id: int) -> list[Endpoint]:
+    """Every endpoint of a project, by path."""
+    rows = await read(
+        database,
+        """
+        SELECT e.path, w.name, e.methods, e.created_at
+        FROM meshhook.endpoints e JOIN meshhook.workflows w ON w.id = e.workflow_id
+        WHERE e.project_id = $1
+        ORDER BY e.path
+        """,
+        project_id,
+    )
+    return [
+        Endpoint(path=row["path"], workflow=row["name"], methods=row["methods"], created_at=row["created_at"])
+        for row in rows
+    ]
+
+
+async def read(database: Database, query: str, *arguments: Any) -> list[Row]:
+    """Rows of a statement that changes nothing.
+
+    Raises:
+        Unavailable: the connection broke, whenever it did.
+    """
+    async with database.connection() as connection:
+        return await connection.fetch(query, *arguments)
+
+
+def compact(text: str) -> str:
+    """JSON text without the white space between its tokens: two drafts are the same when this is the same."""
+    return msgspec.json.format(text, indent=-1)
+
+
+def unknown_workflow(name: str) -> Refusal:
+    """There is no workflow of this name in the project."""
+    return Refusal(
+        404,
+        "unknown-workflow",
+        "There is no such workflow",
+        f"There is no workflow {name!r}. Save a draft under this name first.",
+    )
+
+
+def _check_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise Refusal(
+            400,
+            "bad-name",
+            "This name is not allowed",
+            f"{name[:120]!r} is no name for a workflow: 1 to 100 letters, digits, '.', '_' and '-', the first a letter or digit.",
+        )
+
+
+def _check_path(path: str) -> None:
+    if len(path) > _PATH_LENGTH_MAX or _PATH.fullmatch(path) is None:
+        raise Refusal(
+            400,
+            "bad-path",
+            "This path is not allowed",
+            f"{path[:120]!r} is no path for an endpoint: parts of letters, digits, '.', '_', '~' and '-' with '/' between "
+            f"them, none beginning with '.', {_PATH_LENGTH_MAX} characters at most.",
+        )
+
+
+def _checked_methods(methods: Sequence[str]) -> list[str]:
+    wanted = list(dict.fromkeys(method.upper() for method in methods))
+    if not wanted or not set(wanted) <= set(METHODS):
+        allowed = ", ".join(METHODS)
+        raise Refusal(
+            400,
+            "bad-method",
+            "These methods are not allowed",
+            f"An endpoint takes one or more of {allowed}; not {wanted}.",
+        )
+    return wanted
+
+
+async def _why_not_saved(database: Database, project_id: int, path: str, workflow: str) -> Refusal:
+    known = await read(
+        database, "SELECT 1 FROM meshhook.workflows WHERE project_id = $1 AND name = $2", project_id, workflow
+    )
+    if not known:
+        return unknown_workflow(workflow)
+    return Refusal(
+        409, "path-taken", "This path is taken", f"Another project has an endpoint {path!r}. Choose another path."
+    )
+
+
+def _workflow(row: Row) -> Workflow:
+    return Workflow(
+        name=row["name"], published=row["number"], created_at=row["created_at"], updated_at=row["updated_at"]
+    )
+
+
+def _version(name: str, row: Row) -> Version:
+    return Version(name=name, version=row["number"], version_id=row["id"], created_at=row["created_at"])
