@@ -36,10 +36,8 @@ bench: venv ## measure the engine against the floor of its database
 
 .PHONY: lint
 lint: venv ## check style, types and the direction of imports
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@failed=0; for check in "ruff check ." "ruff format --check ." mypy "lint-imports --no-logo"; do \
+		echo "-- $$check"; $(BIN)/$$check || failed=1; done; exit $$failed
 
 .PHONY: format
 format: venv ## put the code into its form
