@@ -1,0 +1,274 @@
+"""The evidence of one run as tables: who sent what, what was stored, and what was seen on the way.
+
+`load` reads an evidence folder (docs/concurrency/evidence.md) into a private DuckDB database and names the facts the judge
+speaks of; they are described in facts.sql. Types are given, never guessed, and what is larger than memory goes to disk. A file
+that is missing or cannot be read makes its table *absent*, with the reason: whoever needs it asks by `require` and gets
+`Absent`, which the judge turns into "unknown".
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import duckdb
+import msgspec
+
+T = TypeVar("T")
+
+LINE_MAX_BYTES: Final = 64 * 1024 * 1024
+"""The longest line of a file: an event holds a whole payload, and quotes are doubled in CSV."""
+
+
+class Absent(Exception):
+    """A part of the evidence is not there or not readable; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of file of the evidence folder, and the table it becomes."""
+
+    table: str
+    pattern: str
+    columns: dict[str, str]
+
+
+SOURCES: Final = (
+    Source(
+        "attempt_lines",
+        "sent/*.attempts.ndjson",
+        {
+            "n": "BIGINT",
+            "d": "VARCHAR",
+            "k": "VARCHAR",
+            "s": "VARCHAR",
+            "i": "BIGINT",
+            "intended_us": "BIGINT",
+            "hash": "VARCHAR",
+        },
+    ),
+    Source(
+        "outcome_lines",
+        "sent/*.outcomes.ndjson",
+        {
+            "n": "BIGINT",
+            "d": "VARCHAR",
+            "outcome": "VARCHAR",
+            "status": "INTEGER",
+            "problem": "VARCHAR",
+            "run_id": "VARCHAR",
+            "duplicate": "BOOLEAN",
+            "error": "VARCHAR",
+            "sent_us": "BIGINT",
+            "reply_us": "BIGINT",
+        },
+    ),
+    Source(
+        "run_lines",
+        "stored/runs.csv",
+        {
+            "run_id": "UUID",
+            "shard": "INTEGER",
+            "workflow": "VARCHAR",
+            "version": "INTEGER",
+            "endpoint": "VARCHAR",
+            "delivery_key": "VARCHAR",
+            "status": "VARCHAR",
+            "epoch": "INTEGER",
+            "finished_us": "BIGINT",
+        },
+    ),
+    Source(
+        "event_lines",
+        "stored/events.csv",
+        {
+            "run_id": "UUID",
+            "seq": "INTEGER",
+            "row_seq": "INTEGER",
+            "epoch": "INTEGER",
+            "claimed_us": "BIGINT",
+            "at_us": "BIGINT",
+            "type": "VARCHAR",
+            "event": "VARCHAR",
+        },
+    ),
+    Source(
+        "tasks",
+        "stored/tasks.csv",
+        {"run_id": "UUID", "due_us": "BIGINT", "epoch": "INTEGER", "owner": "VARCHAR"},
+    ),
+    Source(
+        "seen",
+        "samples/seen.ndjson",
+        {
+            "at_us": "BIGINT",
+            "run_id": "UUID",
+            "status": "VARCHAR",
+            "epoch": "INTEGER",
+            "seq": "INTEGER",
+            "digest": "VARCHAR",
+        },
+    ),
+    Source(
+        "counts",
+        "samples/counts.ndjson",
+        {
+            "at_us": "BIGINT",
+            "accepted": "BIGINT",
+            "queued": "BIGINT",
+            "leased": "BIGINT",
+            "waiting": "BIGINT",
+            "terminal": "BIGINT",
+        },
+    ),
+    Source("incidents", "incidents.ndjson", {"at_us": "BIGINT", "role": "VARCHAR", "pid": "BIGINT", "what": "VARCHAR"}),
+)
+
+
+@dataclass
+class Facts:
+    """What is known of one run. Tables and views are reached by `rows` and `one`; documents are plain data."""
+
+    con: duckdb.DuckDBPyConnection
+    plan: dict[str, Any]
+    documents: dict[str, Any]
+    absent: dict[str, str] = field(default_factory=dict)
+    _once: dict[str, Exception | None] = field(default_factory=dict)
+
+    def require(self, *names: str) -> None:
+        """Raise `Absent` unless every table or document of these names could be read."""
+        for name in names:
+            if name in self.absent:
+                raise Absent(self.absent[name])
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Every row of a query."""
+        return self.con.execute(sql, list(values)).fetchall()
+
+    def one(self, sql: str, *values: object) -> Any:
+        """The only value of a query that gives one row with one column."""
+        row = self.con.execute(sql, list(values)).fetchone()
+        assert row is not None
+        return row[0]
+
+    def once(self, derive: Callable[[Facts], None]) -> None:
+        """Derive further facts, one time only. When that fails, everybody who needs them gets the same exception."""
+        if derive.__name__ not in self._once:
+            try:
+                derive(self)
+            except Exception as error:  # noqa: BLE001 - it is raised again, for whoever asks
+                self._once[derive.__name__] = error
+            else:
+                self._once[derive.__name__] = None
+        failure = self._once[derive.__name__]
+        if failure is not None:
+            raise failure
+
+
+@contextmanager
+def load(evidence: Path, memory_limit: str | None = None) -> Iterator[Facts]:
+    """The facts of an evidence folder, for as long as the block lasts.
+
+    `memory_limit` (such as "2GB") bounds the memory of the tables; the default is DuckDB's, most of the machine's.
+    """
+    spill = Path(tempfile.mkdtemp(prefix="meshproof-judge-"))
+    con = duckdb.connect(
+        config={
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            # Every result that is shown is ordered by its own ORDER BY.
+            "preserve_insertion_order": "false",
+            **({"memory_limit": memory_limit} if memory_limit else {}),
+        }
+    )
+    try:
+        facts = Facts(con, plan={}, documents={})
+        _load_documents(facts, evidence)
+        for source in SOURCES:
+            _load_table(facts, evidence, source)
+        _name_facts(facts)
+        yield facts
+    finally:
+        con.close()
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _load_documents(facts: Facts, evidence: Path) -> None:
+    for name in ("plan", "generator", "versions", "read"):
+        path = evidence / ("stored/read.json" if name == "read" else f"{name}.json")
+        try:
+            facts.documents[name] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except FileNotFoundError:
+            facts.absent[name] = f"{path.relative_to(evidence)} is missing"
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            facts.absent[name] = f"{path.relative_to(evidence)} cannot be read: {error}"
+    facts.plan = facts.documents.get("plan", {})
+
+
+def _load_table(facts: Facts, evidence: Path, source: Source) -> None:
+    paths = sorted(str(path) for path in evidence.glob(source.pattern))
+    columns = ", ".join(f"{name} {type}" for name, type in source.columns.items())
+    facts.con.execute(f"CREATE TABLE {source.table} ({columns})")
+    if not paths:
+        facts.absent[source.table] = f"{source.pattern} is missing"
+        return
+    try:
+        facts.con.execute(
+            f"INSERT INTO {source.table} SELECT {', '.join(source.columns)} FROM {_reader(source, paths)}",  # noqa: S608
+            {"paths": paths, "line_max": LINE_MAX_BYTES},
+        )
+    except (duckdb.Error, OSError, UnicodeDecodeError) as error:
+        facts.absent[source.table] = f"{source.pattern} cannot be read: {_first_line(error)}"
+
+
+def _reader(source: Source, paths: list[str]) -> str:
+    if source.pattern.endswith(".csv"):
+        # Columns are told by their names in the header, and a column nobody asked for is read as text.
+        with Path(paths[0]).open(encoding="utf-8") as file:
+            names = file.readline().strip().split(",")
+        types = _struct({name: source.columns.get(name, "VARCHAR") for name in names})
+        return f"""read_csv($paths, columns = {types}, header = true, auto_detect = false, delim = ',', quote = '"',
+                            escape = '"', nullstr = '', allow_quoted_nulls = false, max_line_size = $line_max)"""
+    return f"""read_json($paths, columns = {_struct(source.columns)}, format = 'newline_delimited',
+                         maximum_object_size = $line_max)"""
+
+
+def _struct(types: dict[str, str]) -> str:
+    return "{" + ", ".join(f"'{name}': '{type}'" for name, type in types.items()) + "}"
+
+
+def _name_facts(facts: Facts) -> None:
+    for derived, sources in DERIVED.items():
+        for source in sources:
+            if source in facts.absent:
+                facts.absent.setdefault(derived, facts.absent[source])
+    scenarios = facts.plan.get("scenarios", {})
+    if not scenarios and "plan" not in facts.absent:
+        facts.absent["plan"] = facts.absent["attempts"] = "plan.json names no scenarios"
+    facts.con.execute("CREATE TABLE scenarios (scenario VARCHAR, endpoint VARCHAR, workflow VARCHAR)")
+    for name, place in sorted(scenarios.items()):
+        facts.con.execute("INSERT INTO scenarios VALUES (?, ?, ?)", [name, place["endpoint"], place["workflow"]])
+    facts.con.execute(files("meshproof").joinpath("facts.sql").read_text("utf-8"))
+
+
+DERIVED: Final = {
+    "attempts": ("plan", "attempt_lines", "outcome_lines"),
+    "deliveries": ("plan", "attempt_lines", "outcome_lines"),
+    "runs": ("run_lines",),
+    "events": ("event_lines",),
+    "journals": ("event_lines", "run_lines", "plan"),
+    "claims": ("event_lines",),
+    "leases": ("event_lines",),
+}
+"""The facts of facts.sql, and the sources they are made of."""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

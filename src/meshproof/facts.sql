@@ -1,0 +1,109 @@
+-- The facts the judge speaks of, made of the evidence as it was read (facts.py).
+--
+--   attempts    one row an attempt, with its outcome; without an outcome line it is unknown
+--   deliveries  one row (endpoint, delivery): what became of its attempts together
+--   runs        one row a stored run, a multiset: nothing here is unique by construction
+--   events      one row a journal event, with the members that matter for the order of things
+--   journals    one row a run: the shape of its journal, without times and data
+--   claims      one row a claim of a run: the epoch, since when, and the span of what was written under it
+--   leases      one row a lease.taken: when that lease ended, by what
+--   tasks, seen, counts, incidents   as they were read
+
+CREATE TABLE attempts AS
+SELECT a.n,
+       s.endpoint,
+       a.d                              AS delivery,
+       a.k                              AS kind,
+       a.s                              AS scenario,
+       a.i                              AS index,
+       a.intended_us,
+       a.hash,
+       coalesce(o.outcome, 'unknown')   AS outcome,
+       o.status,
+       o.problem,
+       o.run_id                         AS named,     -- what the reply said, whatever it was
+       TRY_CAST(o.run_id AS UUID)       AS run_id,
+       o.duplicate,
+       o.error,
+       o.sent_us,
+       o.reply_us
+FROM attempt_lines a
+LEFT JOIN outcome_lines o ON o.n = a.n
+LEFT JOIN scenarios s ON s.scenario = a.s;
+
+CREATE TABLE deliveries AS
+SELECT endpoint,
+       delivery,
+       count(*)                                        AS attempts,
+       count(*) FILTER (outcome = 'ok')                AS acknowledged,
+       count(*) FILTER (outcome = 'fail')              AS refused,
+       count(*) FILTER (outcome = 'unknown')           AS unknown,
+       count(DISTINCT hash)                            AS bodies,
+       min(reply_us) FILTER (outcome = 'ok')           AS acknowledged_us
+FROM attempts
+GROUP BY endpoint, delivery;
+
+CREATE VIEW runs AS
+SELECT r.run_id, r.shard, r.workflow, r.version, r.endpoint, r.delivery_key AS delivery, r.status, r.epoch, r.finished_us,
+       r.status IN ('completed', 'failed')             AS finished
+FROM run_lines r;
+
+-- A payload may be large, so only the events that have these members are opened.
+CREATE TABLE events AS
+SELECT e.* EXCLUDE (members),
+       members[1]                                      AS node,
+       members[2]                                      AS port,
+       members[3]                                      AS owner,
+       members[4]                                      AS error_type,
+       epoch_us(TRY_CAST(members[5] AS TIMESTAMPTZ))   AS until_us
+FROM (
+    SELECT *,
+           CASE WHEN type LIKE 'step.%' OR type LIKE 'lease.%' OR type = 'run.failed'
+                THEN TRY(json_extract_string(event, ['$.node', '$.port', '$.owner', '$.error.type', '$.until']))
+           END AS members
+    FROM event_lines
+) e;
+DROP TABLE event_lines;
+
+-- Runs of the same shape went the same way, so each shape is judged once. A mark is one event without time and data; marks are
+-- separated by RS, their members by US (ASCII 30 and 31), which no name holds.
+CREATE TABLE journals AS
+SELECT e.run_id,
+       any_value(s.scenario)                           AS scenario,
+       count(*)                                        AS events,
+       list(e.seq ORDER BY e.seq, e.row_seq, e.at_us)  AS seqs,
+       string_agg(concat_ws(chr(31), e.type, e.epoch, coalesce(e.node, ''), coalesce(e.port, ''), coalesce(e.owner, ''),
+                            coalesce(e.error_type, '')),
+                  chr(30) ORDER BY e.seq, e.row_seq, e.at_us)  AS shape
+FROM events e
+LEFT JOIN (SELECT run_id, min(endpoint) AS endpoint FROM runs GROUP BY run_id) r ON r.run_id = e.run_id
+LEFT JOIN scenarios s ON s.endpoint = r.endpoint
+GROUP BY e.run_id;
+
+-- A claim is told by its epoch and the time it was taken: two claims under one epoch are two rows here.
+CREATE TABLE claims AS
+SELECT run_id,
+       epoch,
+       claimed_us,
+       min(seq)                                        AS first_seq,
+       max(seq)                                        AS last_seq,
+       min(at_us)                                      AS first_at_us,
+       max(at_us)                                      AS last_at_us
+FROM events
+WHERE claimed_us IS NOT NULL
+GROUP BY run_id, epoch, claimed_us;
+
+-- A lease ends when it was released, when its run ended, or when its time was over: that is until `until`, as the holder wrote it or
+-- as the one found it who took over (it may have been renewed in between).
+CREATE TABLE leases AS
+WITH story AS (
+    SELECT *, lead(type) OVER later AS ended_by, lead(at_us) OVER later AS ended_us, lead(until_us) OVER later AS expired_us
+    FROM events
+    WHERE type IN ('lease.taken', 'lease.released', 'lease.expired', 'run.completed', 'run.failed')
+    WINDOW later AS (PARTITION BY run_id ORDER BY seq, row_seq, at_us))
+SELECT run_id, seq, epoch, owner, at_us AS taken_us, until_us, ended_by,
+       CASE WHEN ended_by = 'lease.expired' THEN greatest(until_us, expired_us)
+            WHEN ended_by IN ('lease.released', 'run.completed', 'run.failed') THEN ended_us
+            ELSE until_us END                          AS end_us
+FROM story
+WHERE type = 'lease.taken';

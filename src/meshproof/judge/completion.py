@@ -1,0 +1,150 @@
+"""Completion: every stored run ends, in time, and as the reference model says."""
+
+from __future__ import annotations
+
+from meshproof.facts import Facts
+from meshproof.judge.invariant import CannotTell, Finding, found, invariant
+from meshproof.judge.outputs import weigh_outputs
+
+
+@invariant(
+    "completion.stuck",
+    "After the load has stopped and faults have healed, no run is left unfinished.",
+    needs=("attempts", "runs", "plan", "incidents"),
+)
+def stuck(facts: Facts) -> Finding:
+    checked = facts.one("SELECT count(*) FROM runs")
+    if facts.one("SELECT count(*) FROM runs WHERE NOT finished"):
+        facts.require("read")
+        waited_us, bound_us = facts.documents["read"]["at_us"] - _quiet_us(facts), _drain_us(facts)
+        if waited_us < bound_us:
+            raise CannotTell(
+                f"there are unfinished runs, but the database was read {waited_us / 1e6:.1f} s after the last reply,"
+                f" and they have {bound_us / 1e6:.1f} s"
+            )
+    return found(
+        facts,
+        checked,
+        "stored runs",
+        "SELECT endpoint, delivery, run_id, format('is still {}', status) FROM runs WHERE NOT finished",
+    )
+
+
+@invariant(
+    "completion.drained",
+    "Every run is finished within the stated bound after the last reply and the last incident.",
+    needs=("attempts", "runs", "plan", "incidents"),
+)
+def drained(facts: Facts) -> Finding:
+    quiet_us, bound_us = _quiet_us(facts), _drain_us(facts)
+    checked = facts.one("SELECT count(*) FROM runs WHERE finished")
+    return found(
+        facts,
+        checked,
+        "finished runs",
+        """
+        SELECT endpoint, delivery, run_id, format('finished {} ms after the load had ended', (finished_us - $1) // 1000)
+        FROM runs WHERE finished AND finished_us > $1 + $2""",
+        quiet_us,
+        bound_us,
+    )
+
+
+@invariant(
+    "completion.conservation",
+    "In every snapshot, accepted = queued + leased + waiting + terminal; and what was accepted or ended stays so.",
+    needs=("counts",),
+)
+def conservation(facts: Facts) -> Finding:
+    checked = facts.one("SELECT count(*) FROM counts")
+    return found(
+        facts,
+        checked,
+        "snapshots",
+        """
+        WITH s AS (
+            SELECT *, queued + leased + coalesce(waiting, 0) + terminal AS accounted,
+                   max(accepted) OVER earlier AS accepted_before, max(terminal) OVER earlier AS terminal_before
+            FROM counts
+            WINDOW earlier AS (ORDER BY at_us ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
+        SELECT NULL, NULL, NULL,
+               CASE WHEN accounted IS DISTINCT FROM accepted
+                    THEN format('at {} µs: {} accepted, but {} accounted for ({} queued, {} leased, {} waiting, {} terminal)',
+                                at_us, accepted, coalesce(accounted::VARCHAR, 'not all'), queued, leased, coalesce(waiting, 0),
+                                terminal)
+                    WHEN accepted < accepted_before
+                    THEN format('at {} µs: {} accepted, but there had been {}', at_us, accepted, accepted_before)
+                    ELSE format('at {} µs: {} terminal, but there had been {}', at_us, terminal, terminal_before) END
+        FROM s
+        WHERE accounted IS DISTINCT FROM accepted OR accepted < accepted_before OR terminal < terminal_before""",
+    )
+
+
+@invariant(
+    "completion.queue",
+    "A run that is not finished has exactly one place in the queue; a finished one has none.",
+    needs=("runs", "tasks"),
+)
+def queue(facts: Facts) -> Finding:
+    checked = facts.one("SELECT count(*) FROM runs")
+    return found(
+        facts,
+        checked,
+        "stored runs",
+        """
+        WITH places AS (SELECT run_id, count(*) AS places FROM tasks GROUP BY run_id)
+        SELECT r.endpoint, r.delivery, r.run_id,
+               format('is {} and has {} places in the queue', r.status, coalesce(p.places, 0))
+        FROM runs r LEFT JOIN places p ON p.run_id = r.run_id
+        WHERE coalesce(p.places, 0) <> (NOT r.finished)::INT
+        UNION ALL
+        SELECT NULL, NULL, p.run_id, 'has a place in the queue, but is not stored'
+        FROM places p WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = p.run_id)""",
+    )
+
+
+@invariant(
+    "completion.status",
+    "Every run ends as the reference model says: completed or failed.",
+    needs=("attempts", "runs", "journals", "plan"),
+)
+def status(facts: Facts) -> Finding:
+    return _weighed(facts, "completion.status")
+
+
+@invariant(
+    "completion.output",
+    "The output of every run is the reference model's, member by member and type by type.",
+    needs=("attempts", "runs", "journals", "plan"),
+)
+def output(facts: Facts) -> Finding:
+    return _weighed(facts, "completion.output")
+
+
+def _weighed(facts: Facts, name: str) -> Finding:
+    facts.once(weigh_outputs)
+    checked = facts.one("SELECT count(*) FROM weighed")
+    return found(
+        facts,
+        checked,
+        "finished runs",
+        "SELECT NULL, NULL, run_id, why FROM output_faults WHERE invariant = $1",
+        name,
+    )
+
+
+def _quiet_us(facts: Facts) -> int:
+    """When nothing was sent any more and nothing broke any more: from here the bound counts."""
+    quiet_us: int | None = facts.one(
+        "SELECT greatest((SELECT max(coalesce(reply_us, sent_us)) FROM attempts), (SELECT max(at_us) FROM incidents))"
+    )
+    if quiet_us is None:
+        raise CannotTell("no attempt has the time it was sent")
+    return quiet_us
+
+
+def _drain_us(facts: Facts) -> int:
+    try:
+        return int(facts.plan["bounds"]["drain_s"] * 1_000_000)
+    except KeyError:
+        raise CannotTell("plan.json states no bound (bounds.drain_s)") from None

@@ -1,0 +1,210 @@
+"""Weighs the output of every finished run against its own journal, and against the reference model of what was sent.
+
+    weighed        one row a finished run whose output was weighed
+    output_faults  one row for each run and invariant broken: journal.fold, completion.status, completion.output, intake.body
+
+Under one delivery id several bodies may have been sent (a conflict). Which of them the engine stored first is its own affair;
+but the run must be what the reference model makes of exactly that one, and it must be the one that was acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from hashlib import sha256
+from multiprocessing import get_context
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from meshproof import scenarios
+from meshproof.facts import Facts
+from meshproof.judge.exact import canonical, difference
+from meshproof.judge.invariant import CannotTell
+from meshproof.judge.shapes import replay_shapes
+
+CHUNK_RUNS: Final = 5_000
+ALONE_RUNS: Final = 20_000
+"""Up to so many runs one process is faster than starting others."""
+
+_decode: Final = msgspec.json.decode
+
+
+class Body(NamedTuple):
+    """One body that was sent under a delivery id: the payload `number` of its scenario."""
+
+    scenario: str
+    number: int
+    hash: str
+    acknowledged: bool
+    possible: bool
+    """Whether it can have been stored: some attempt with it was acknowledged, or of unknown fate."""
+
+
+class Run(NamedTuple):
+    """One finished run, as it is weighed."""
+
+    run_id: str
+    status: str
+    end: str
+    """Its last event, as JSON."""
+    folds_to: str
+    several: bool
+    leaves: list[str]
+    outputs: list[str]
+    """The step.completed events of the leaves, as JSON."""
+    bodies: list[Body]
+
+
+class Weighed(NamedTuple):
+    """One thing that is wrong with a run."""
+
+    run_id: str
+    invariant: str
+    why: str
+
+
+def weigh_outputs(facts: Facts) -> None:
+    """Derive the tables of this module."""
+    facts.require("attempts", "runs", "journals", "plan")
+    facts.once(replay_shapes)
+    facts.con.execute(_FINISHED)
+    runs: int = facts.one("SELECT count(*) FROM weighed")
+    seed = int(facts.plan["seed"])
+    wrong = list(_weigh_all(seed, _chunks(facts), _processes(runs)))
+    facts.con.execute("CREATE TABLE output_faults (run_id UUID, invariant VARCHAR, why VARCHAR)")
+    facts.con.execute(
+        "INSERT INTO output_faults SELECT unnest($1::VARCHAR[])::UUID, unnest($2::VARCHAR[]), unnest($3::VARCHAR[])",
+        [[fault[part] for fault in wrong] for part in range(3)],
+    )
+
+
+_FINISHED: Final = """
+    CREATE TABLE weighed AS
+    WITH bodies AS (
+        SELECT endpoint, delivery, scenario, index, hash,
+               bool_or(outcome = 'ok') AS acknowledged, bool_or(outcome <> 'fail') AS possible
+        FROM attempts GROUP BY endpoint, delivery, scenario, index, hash),
+    sent AS (
+        SELECT endpoint, delivery,
+               list({'s': scenario, 'i': index, 'h': hash, 'a': acknowledged, 'p': possible}
+                    ORDER BY scenario, index, hash) AS bodies
+        FROM bodies GROUP BY endpoint, delivery),
+    outputs AS (
+        SELECT e.run_id,
+               list(e.node ORDER BY e.seq, e.row_seq) AS nodes,
+               list(e.event ORDER BY e.seq, e.row_seq) AS events
+        FROM events e JOIN shaped USING (run_id) JOIN leaves l ON l.id = shaped.id AND l.node = e.node
+        WHERE e.type = 'step.completed' GROUP BY e.run_id),
+    ends AS (
+        SELECT run_id, max_by(event, seq) AS event
+        FROM events WHERE type IN ('run.completed', 'run.failed') GROUP BY run_id)
+    SELECT r.run_id, r.status, ends.event AS "end", shapes.status AS folds_to, shapes.several,
+           coalesce(o.nodes, []) AS leaves, coalesce(o.events, []) AS outputs, s.bodies
+    FROM runs r
+    JOIN ends USING (run_id)
+    JOIN shaped USING (run_id)
+    JOIN shapes ON shapes.id = shaped.id
+    JOIN sent s ON s.endpoint = r.endpoint AND s.delivery = r.delivery
+    LEFT JOIN outputs o USING (run_id)
+    WHERE r.finished
+"""
+
+
+def _chunks(facts: Facts) -> Iterator[list[Run]]:
+    # A cursor of its own: the connection may be asked other things in between.
+    cursor = facts.con.cursor()
+    cursor.execute('SELECT run_id::VARCHAR, status, "end", folds_to, several, leaves, outputs, bodies FROM weighed')
+    while rows := cursor.fetchmany(CHUNK_RUNS):
+        yield [Run._make((*values, [Body(*body.values()) for body in bodies])) for *values, bodies in rows]
+
+
+def _processes(runs: int) -> int:
+    if runs <= ALONE_RUNS:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _weigh_all(seed: int, chunks: Iterator[list[Run]], processes: int) -> Iterator[Weighed]:
+    if processes == 1:
+        for chunk in chunks:
+            yield from weigh_chunk(seed, chunk)
+        return
+    # Spawned, not forked: this process has DuckDB's threads.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waiting: list[Future[list[Weighed]]] = []
+        for chunk in chunks:
+            waiting.append(pool.submit(weigh_chunk, seed, chunk))
+            if len(waiting) > 2 * processes:
+                yield from waiting.pop(0).result()
+        for future in waiting:
+            yield from future.result()
+
+
+def weigh_chunk(seed: int, runs: Iterable[Run]) -> list[Weighed]:
+    """Everything that is wrong with these runs."""
+    return [fault for run in runs for fault in weigh(seed, run)]
+
+
+def weigh(seed: int, run: Run) -> Iterator[Weighed]:
+    """Everything that is wrong with the output of one run."""
+    try:
+        end = _decode(run.end)
+        output = end.get("output")
+    except (msgspec.MsgspecError, AttributeError) as error:
+        yield Weighed(run.run_id, "journal.fold", f"its last event is no JSON object: {error}")
+        return
+    if why := _fold_difference(run, end, output):
+        yield Weighed(run.run_id, "journal.fold", why)
+    yield from _weigh_against_model(seed, run, output)
+
+
+def _fold_difference(run: Run, end: dict[str, Any], output: Any) -> str | None:
+    """Whether the output in the last event is what the outputs of its steps add up to."""
+    if run.folds_to == "completed" and "output" not in end:
+        return "run.completed has no output"
+    if not run.leaves:
+        return None if "output" not in end else "the run failed without terminate, and yet has an output"
+    try:
+        steps = [_decode(event).get("output") for event in run.outputs]
+    except (msgspec.MsgspecError, AttributeError) as error:
+        return f"a step event is no JSON object: {error}"
+    folded = dict(zip(run.leaves, steps, strict=True)) if run.several else steps[0]
+    return difference(output, folded)
+
+
+def _weigh_against_model(seed: int, run: Run, output: Any) -> Iterator[Weighed]:
+    stored = canonical(output)
+    explained = [body for body in run.bodies if _expected(seed, body) == (run.status, stored)]
+    if not explained:
+        yield _contradiction(seed, run, output)
+    elif any(body.acknowledged and body not in explained for body in run.bodies):
+        yield Weighed(run.run_id, "intake.body", "one body was acknowledged, and the run is made of another")
+    elif not any(body.possible for body in explained):
+        yield Weighed(run.run_id, "intake.body", "the run is made of a body that was refused")
+
+
+def _contradiction(seed: int, run: Run, output: Any) -> Weighed:
+    """Say what is wrong with a run that no body explains, measured by the body it should be made of."""
+    body = min(run.bodies, key=lambda body: (not body.acknowledged, not body.possible))
+    status, expected = _model(seed, body)
+    if status != run.status:
+        return Weighed(run.run_id, "completion.status", f"ended as {run.status}, must be {status}")
+    return Weighed(run.run_id, "completion.output", difference(output, expected) or "differs from every body sent")
+
+
+def _expected(seed: int, body: Body) -> tuple[str, bytes]:
+    status, output = _model(seed, body)
+    return status, canonical(output)
+
+
+def _model(seed: int, body: Body) -> tuple[str, Any]:
+    """What a run of this body must end with. The hash proves that it is the body that was sent, not another of that number."""
+    scenario = scenarios.load(body.scenario)
+    payload = scenario.payload(seed, body.number)
+    if sha256(payload).hexdigest() != body.hash:
+        raise CannotTell(
+            f"payload {body.number} of {body.scenario} is not what was sent: the scenario has changed since"
+        )
+    return scenario.model(payload)

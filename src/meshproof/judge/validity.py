@@ -1,0 +1,119 @@
+"""Validity: whether the run was a fair test at all. What fails here makes it invalid, never a pass and never a violation."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from meshproof.facts import Facts
+from meshproof.judge.invariant import CannotTell, Finding, found, invariant
+
+LAG_P99_MS_MAX: Final = 5.0
+CPU_SHARE_MAX: Final = 0.8
+CALIBRATION_MIN: Final = 2.0
+HELD_SHARE_MIN: Final = 0.9
+"""For this part of its time a level of the closed model must have had exactly its number in flight."""
+
+
+@invariant(
+    "validity.attempted",
+    "Something was attempted, everything that was planned was, and some of it was acknowledged.",
+    needs=("attempts", "plan"),
+)
+def attempted(facts: Facts) -> Finding:
+    made = facts.one("SELECT count(*) FROM attempts")
+    planned = facts.plan.get("attempts", made)
+    faults = [] if made >= planned else [f"{planned - made:,} of {planned:,} planned attempts were never made"]
+    if made and not facts.one("SELECT count(*) FROM attempts WHERE outcome = 'ok'"):
+        faults.append("not one attempt was acknowledged: there is nothing to prove")
+    return _finding(facts, made, "attempts", faults)
+
+
+@invariant(
+    "validity.ledger",
+    "The sent ledger is sound: numbers are unique, outcomes have their attempt, and say what the status means.",
+    needs=("attempts",),
+)
+def ledger(facts: Facts) -> Finding:
+    checked = facts.one("SELECT count(*) FROM attempt_lines")
+    return found(
+        facts,
+        checked,
+        "attempts",
+        """
+        SELECT NULL, min(d), NULL, format('attempt number {} is used {} times', n, count(*))
+        FROM attempt_lines GROUP BY n HAVING count(*) > 1
+        UNION ALL
+        SELECT NULL, min(d), NULL, format('attempt number {} has {} outcomes', n, count(*))
+        FROM outcome_lines GROUP BY n HAVING count(*) > 1
+        UNION ALL
+        SELECT NULL, o.d, NULL, format('the outcome of attempt {} has no attempt', o.n)
+        FROM outcome_lines o WHERE NOT EXISTS (SELECT 1 FROM attempt_lines a WHERE a.n = o.n AND a.d = o.d)
+        UNION ALL
+        SELECT endpoint, delivery, NULL,
+               format('attempt {}: {} is not what status {} means', n, outcome, coalesce(status::VARCHAR, 'none'))
+        FROM attempts
+        WHERE NOT CASE outcome
+                  WHEN 'ok' THEN coalesce(status BETWEEN 200 AND 299, false)
+                  WHEN 'fail' THEN status IS NULL OR status BETWEEN 400 AND 499 OR (status = 503 AND problem IS NOT NULL)
+                  WHEN 'unknown' THEN status IS NULL OR status NOT BETWEEN 200 AND 499
+                  ELSE false END
+        UNION ALL
+        SELECT NULL, a.d, NULL, format('attempt {} is of the scenario {}, which the plan does not know', a.n, a.s)
+        FROM attempt_lines a WHERE a.s NOT IN (SELECT scenario FROM scenarios)""",
+    )
+
+
+@invariant(
+    "validity.generator",
+    f"The generator kept up: schedule lag p99 ≤ {LAG_P99_MS_MAX:g} ms, ≤ {CPU_SHARE_MAX:.0%} of a core, nothing unsent,"
+    f" and able to do {CALIBRATION_MIN:g} × the rate.",
+    needs=("generator",),
+)
+def generator(facts: Facts) -> Finding:
+    certificate = facts.documents["generator"]
+    processes = certificate["processes"]
+    faults = [fault for process in processes for fault in _saturation(process)]
+    target, calibration = certificate.get("target_per_s"), certificate.get("calibration_per_s")
+    if target:
+        if calibration is None:
+            raise CannotTell("the generator was not calibrated")
+        if calibration < CALIBRATION_MIN * target:
+            faults.append(f"calibrated at {calibration:,.0f}/s, less than {CALIBRATION_MIN:g} × {target:,.0f}/s")
+    return _finding(facts, len(processes), "generator processes", faults)
+
+
+def _saturation(process: dict[str, Any]) -> list[str]:
+    name = f"process {process.get('process', '?')}"
+    lag = process["lag_ms"]
+    faults = []
+    if lag is not None and lag["p99"] > LAG_P99_MS_MAX:
+        faults.append(f"{name} was {lag['p99']:.1f} ms late at p99")
+    if process["cpu_share"] > CPU_SHARE_MAX:
+        faults.append(f"{name} used {process['cpu_share']:.0%} of a core")
+    if process["unsent"]:
+        faults.append(f"{name} left {process['unsent']:,} attempts unsent")
+    return faults
+
+
+@invariant(
+    "validity.levels",
+    "Every planned level of concurrency was reached and held.",
+    needs=("plan", "generator"),
+)
+def levels(facts: Facts) -> Finding:
+    planned = [level["in_flight"] for level in facts.plan.get("levels", [])]
+    held = {level["level"]: level for level in facts.documents["generator"].get("levels", [])}
+    faults = []
+    for level in planned:
+        if level not in held:
+            faults.append(f"level {level:,} was not reached")
+        elif held[level]["in_flight_max"] != level:
+            faults.append(f"level {level:,} had up to {held[level]['in_flight_max']:,} in flight")
+        elif held[level]["held_share"] < HELD_SHARE_MIN:
+            faults.append(f"level {level:,} was held for {held[level]['held_share']:.0%} of its time")
+    # An open run has no levels, and that is no gap in the proof.
+    return _finding(facts, len(planned) or 1, "levels" if planned else "(an open run has no levels)", faults)
+
+
+def _finding(facts: Facts, checked: int, of_what: str, faults: list[str]) -> Finding:
+    return found(facts, checked, of_what, "SELECT NULL, NULL, NULL, unnest($1::VARCHAR[])", faults)

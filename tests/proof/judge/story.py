@@ -1,0 +1,316 @@
+"""A history made by hand: every ledger as plain lists that a test may bend, and the folder they are written to.
+
+The workflow is `duplicates`, payment → receipt, unless a test says otherwise. Times are microseconds from an arbitrary start.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from copy import deepcopy
+from dataclasses import dataclass, field
+from hashlib import md5, sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from meshproof import scenarios
+
+SEED = 7
+START_US = 1_800_000_000_000_000
+SECOND = 1_000_000
+
+
+def run_id(number: int) -> str:
+    return str(UUID(int=(0x0192 << 112) | (7 << 76) | (2 << 62) | number))
+
+
+@dataclass
+class Story:
+    scenario: str = "duplicates"
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Journal rows: run_id, seq of the first event, epoch, claimed_us, at_us, events."""
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    counts: list[dict[str, Any]] = field(default_factory=list)
+    incidents: list[dict[str, Any]] = field(default_factory=list)
+    plan: dict[str, Any] = field(default_factory=dict)
+    generator: dict[str, Any] | None = field(default_factory=dict)
+    read_us: int = START_US + 60 * SECOND
+    without: set[str] = field(default_factory=set)
+    """Files that are left out of the folder."""
+
+    def __post_init__(self) -> None:
+        self.plan = {
+            "profile": "load",
+            "seed": SEED,
+            "scenario": self.scenario,
+            "bounds": {"drain_s": 30, "takeover_s": 5},
+            "levels": [],
+            "scenarios": {self.scenario: self.place(self.scenario)},
+        }
+        self.generator = {
+            "processes": [
+                {"process": 0, "lag_ms": {"p50": 0.1, "p99": 1.0, "max": 3.0}, "cpu_share": 0.3, "unsent": 0}
+            ],
+            "target_per_s": 100,
+            "calibration_per_s": 5000,
+            "levels": [],
+        }
+
+    @staticmethod
+    def place(scenario: str) -> dict[str, Any]:
+        return {
+            "endpoint": f"x-{scenario}",
+            "workflow": f"x-{scenario}",
+            "definition": deepcopy(scenarios.load(scenario).definition),
+        }
+
+    # What senders do ---------------------------------------------------------------------------------------------------
+
+    def attempt(
+        self,
+        delivery: str,
+        outcome: str = "ok",
+        *,
+        run: int | None = None,
+        index: int = 1,
+        kind: str = "first",
+        duplicate: bool | None = False,
+        status: int | None = None,
+        problem: str | None = None,
+        at_us: int | None = None,
+        lost: bool = False,
+    ) -> int:
+        """One attempt and its outcome; `lost` leaves the outcome away. Returns its number."""
+        n = len(self.attempts)
+        at_us = START_US + n * 10_000 if at_us is None else at_us
+        body = scenarios.load(self.scenario).payload(SEED, index)
+        self.attempts.append(
+            {
+                "n": n,
+                "d": delivery,
+                "k": kind,
+                "s": self.scenario,
+                "i": index,
+                "intended_us": at_us,
+                "hash": sha256(body).hexdigest(),
+            }
+        )
+        if not lost:
+            status = {"ok": 202, "fail": 503, "unknown": None}[outcome] if status is None else status
+            problem = "overloaded" if problem is None and status == 503 else problem
+            self.outcomes.append(
+                {
+                    "n": n,
+                    "d": delivery,
+                    "outcome": outcome,
+                    "status": status,
+                    "problem": problem,
+                    "run_id": run_id(run) if run is not None else None,
+                    "duplicate": duplicate if outcome == "ok" else None,
+                    "error": "timeout" if status is None else None,
+                    "sent_us": at_us,
+                    "reply_us": at_us + 4_000,
+                }
+            )
+        return n
+
+    # What the engine stores --------------------------------------------------------------------------------------------
+
+    def stored(self, number: int, delivery: str | None, *, index: int = 1, status: str | None = None) -> dict[str, Any]:
+        """A run and the journal it has when two pure steps went well: one row by the door, one by a worker."""
+        accepted_us = START_US + number * 10_000 + 2_000
+        expected = scenarios.load(self.scenario).expected(SEED, index)
+        run = {
+            "run_id": run_id(number),
+            "shard": 0,
+            "workflow": f"x-{self.scenario}",
+            "version": 1,
+            "endpoint": f"x-{self.scenario}",
+            "delivery_key": delivery,
+            "status": status or expected.status,
+            "epoch": 1,
+            "finished_us": accepted_us + 3_000,
+        }
+        self.runs.append(run)
+        self.row(number, 1, 0, [self.accepted()], at_us=accepted_us)
+        self.row(
+            number,
+            2,
+            1,
+            [step("payment", {"some": "thing"}), step("receipt", expected.output), completed(expected.output)],
+            claimed_us=accepted_us + 1_000,
+            at_us=accepted_us + 3_000,
+        )
+        return run
+
+    def accepted(self) -> dict[str, Any]:
+        return {
+            "type": "run.accepted",
+            "workflow": f"x-{self.scenario}",
+            "version": 1,
+            "version_id": 1,
+            "trigger": {"body": None},
+        }
+
+    def row(
+        self,
+        number: int,
+        seq: int,
+        epoch: int,
+        events: list[dict[str, Any]],
+        *,
+        at_us: int,
+        claimed_us: int | None = None,
+    ) -> dict[str, Any]:
+        row = {
+            "run_id": run_id(number),
+            "seq": seq,
+            "epoch": epoch,
+            "claimed_us": claimed_us,
+            "at_us": at_us,
+            "events": events,
+        }
+        self.rows.append(row)
+        return row
+
+    def journal(self, number: int) -> list[dict[str, Any]]:
+        """The journal rows of one run, to bend them."""
+        return [row for row in self.rows if row["run_id"] == run_id(number)]
+
+    def delivered(self, number: int, *, index: int | None = None) -> dict[str, Any]:
+        """A delivery that went as it should: acknowledged, stored, completed."""
+        index = number if index is None else index
+        self.attempt(f"d{number}", run=number, index=index, at_us=START_US + number * 10_000)
+        return self.stored(number, f"d{number}", index=index)
+
+    def taken_over(self, number: int) -> dict[str, Any]:
+        """A delivery whose first worker died under a lease of one second: another one took it over."""
+        run = self.delivered(number)
+        self.rows = [row for row in self.rows if row["run_id"] != run_id(number) or row["seq"] == 1]
+        output = scenarios.load(self.scenario).expected(SEED, number).output
+        start = START_US + number * 10_000 + 3_000
+        until = start + 2_000 + SECOND
+        self.row(number, 2, 1, [step("payment", {}), taken("w1", until)], claimed_us=start, at_us=start + 2_000)
+        self.row(
+            number,
+            4,
+            2,
+            [expired("w1", until), step("receipt", output), completed(output)],
+            claimed_us=until + 100_000,
+            at_us=until + 102_000,
+        )
+        run.update(epoch=2, finished_us=until + 102_000)
+        return run
+
+    # What was seen on the way ------------------------------------------------------------------------------------------
+
+    def sample(self, number: int, seq: int, *, at_us: int, status: str = "queued", epoch: int = 0) -> dict[str, Any]:
+        """A run as it looked when it had `seq` events."""
+        events = [
+            line["event"] for line in self.event_lines() if line["run_id"] == run_id(number) and line["seq"] <= seq
+        ]
+        digest = md5("\n".join(events).encode(), usedforsecurity=False).hexdigest()
+        line = {
+            "at_us": at_us,
+            "run_id": run_id(number),
+            "status": status,
+            "epoch": epoch,
+            "seq": seq,
+            "digest": digest,
+        }
+        self.seen.append(line)
+        return line
+
+    def count(self, at_us: int, accepted: int, queued: int = 0, leased: int = 0, terminal: int = 0) -> dict[str, Any]:
+        line = {"at_us": at_us, "accepted": accepted, "queued": queued, "leased": leased, "terminal": terminal}
+        self.counts.append(line)
+        return line
+
+    # The folder --------------------------------------------------------------------------------------------------------
+
+    def event_lines(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "run_id": row["run_id"],
+                "seq": row["seq"] + ordinal,
+                "row_seq": row["seq"],
+                "epoch": row["epoch"],
+                "claimed_us": row["claimed_us"],
+                "at_us": row["at_us"],
+                "type": event.get("type"),
+                "event": json.dumps(event, separators=(",", ":")),
+            }
+            for row in sorted(self.rows, key=lambda row: (row["run_id"], row["seq"]))
+            for ordinal, event in enumerate(row["events"])
+        ]
+
+    def write(self, folder: Path) -> Path:
+        """Write the evidence folder."""
+        for name in ("sent", "stored", "samples"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        files: dict[str, Any] = {
+            "sent/p0.attempts.ndjson": self.attempts,
+            "sent/p0.outcomes.ndjson": self.outcomes,
+            "samples/seen.ndjson": self.seen,
+            "samples/counts.ndjson": self.counts,
+            "incidents.ndjson": self.incidents,
+            "plan.json": self.plan,
+            "generator.json": self.generator,
+            "versions.json": {"commit": "0000000"},
+            "stored/read.json": {"at_us": self.read_us},
+        }
+        for name, content in files.items():
+            if name not in self.without:
+                lines = content if name.endswith(".ndjson") else [content]
+                (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        tables: dict[str, tuple[str, list[dict[str, Any]]]] = {
+            "stored/runs.csv": (
+                "run_id,shard,workflow,version,endpoint,delivery_key,status,epoch,finished_us",
+                self.runs,
+            ),
+            "stored/events.csv": ("run_id,seq,row_seq,epoch,claimed_us,at_us,type,event", self.event_lines()),
+            "stored/tasks.csv": ("run_id,due_us,epoch,owner", self.tasks),
+        }
+        for name, (header, rows) in tables.items():
+            if name not in self.without:
+                with (folder / name).open("w", newline="") as file:
+                    writer = csv.DictWriter(file, header.split(","), lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(rows)
+        return folder
+
+
+def step(node: str, output: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "step.completed", "node": node, "output": output, **more}
+
+
+def completed(output: Any) -> dict[str, Any]:
+    return {"type": "run.completed", "output": output}
+
+
+def failed(type: str = "expression", **more: Any) -> dict[str, Any]:
+    return {"type": "run.failed", "error": {"type": type, "reason": "because"}, **more}
+
+
+def taken(owner: str, until_us: int) -> dict[str, Any]:
+    return {"type": "lease.taken", "owner": owner, "until": clock(until_us)}
+
+
+def expired(owner: str, until_us: int) -> dict[str, Any]:
+    return {"type": "lease.expired", "owner": owner, "until": clock(until_us)}
+
+
+def released(owner: str) -> dict[str, Any]:
+    return {"type": "lease.released", "owner": owner}
+
+
+def clock(at_us: int) -> str:
+    """A time as the engine writes it into an event."""
+    from datetime import UTC, datetime, timedelta
+
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).isoformat()
