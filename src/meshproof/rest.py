@@ -1,0 +1,62 @@
+"""The few calls of the engine's HTTP API that set a scenario up. See docs/reference/http.md."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+
+class ApiError(RuntimeError):
+    """The engine's API refused a call or could not be reached; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API at one address. Calls block, and are made in a thread; none of them is on a measured path."""
+
+    host: str
+    port: int
+    key: str | None = None
+    timeout_s: float = 10.0
+
+    async def publish(self, workflow: str, definition: dict[str, Any]) -> int:
+        """Save and publish a definition; returns the number of its version."""
+        await self._call("PUT", f"/api/v1/workflows/{workflow}", definition)
+        published = await self._call("POST", f"/api/v1/workflows/{workflow}/versions")
+        return int(published["version"])
+
+    async def bind(self, endpoint: str, workflow: str) -> None:
+        """Let an endpoint start a workflow."""
+        await self._call("PUT", f"/api/v1/endpoints/{endpoint}", {"workflow": workflow, "methods": ["POST"]})
+
+    async def ready(self) -> bool:
+        """Whether the engine can accept deliveries."""
+        try:
+            status, _ = await asyncio.to_thread(self._exchange, "GET", "/readyz", None)
+        except (OSError, HTTPException):
+            return False
+        return status == 200
+
+    async def _call(self, method: str, path: str, document: Any = None) -> Any:
+        try:
+            status, body = await asyncio.to_thread(self._exchange, method, path, document)
+        except (OSError, HTTPException) as error:
+            raise ApiError(f"{method} {path} at {self.host}:{self.port} failed: {error}.") from error
+        if not 200 <= status < 300:
+            raise ApiError(f"{method} {path} at {self.host}:{self.port} was answered {status}: {body.decode()[:1000]}")
+        return json.loads(body) if body else None
+
+    def _exchange(self, method: str, path: str, document: Any) -> tuple[int, bytes]:
+        connection = HTTPConnection(self.host, self.port, timeout=self.timeout_s)
+        headers = {"content-type": "application/json"}
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
+        try:
+            connection.request(method, path, None if document is None else json.dumps(document), headers)
+            reply = connection.getresponse()
+            return reply.status, reply.read()
+        finally:
+            connection.close()

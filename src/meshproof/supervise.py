@@ -1,0 +1,153 @@
+"""Processes under supervision: one that dies is put on record and started again at once, as systemd would."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from meshproof.ledger import LineWriter
+from meshproof.reaper import Reaper
+
+STOP_S_MAX = 20.0
+# A process that cannot start at all is no incident but a fault; five quick deaths in a row are taken for that.
+QUICK_S = 2.0
+QUICK_DEATHS_MAX = 5
+RESTART_PAUSE_S = 0.1
+LOG_TAIL_BYTES = 2_000
+
+
+class ProcessError(RuntimeError):
+    """A process of the target cannot be kept running; the message holds the end of its log."""
+
+
+class Incidents:
+    """What happened to the processes of the target, as it happens."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineWriter(path)
+        self.count = 0
+        self.latest = ""
+
+    def add(self, role: str, pid: int, what: str) -> None:
+        """Put something on record now."""
+        self._lines.add_json({"at_us": time.time_ns() // 1_000, "role": role, "pid": pid, "what": what})
+        self._lines.flush()
+        self.count += 1
+        self.latest = f"{role} {pid} {what}"
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()
+
+
+class Supervised:
+    """One process that is kept running until it is told to stop."""
+
+    def __init__(
+        self,
+        role: str,
+        argv: list[str],
+        *,
+        environment: dict[str, str],
+        folder: Path,
+        log: Path,
+        reaper: Reaper,
+        incidents: Incidents,
+        on_line: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`on_line` gets what the process prints, a line at a time; its log is what it says on standard error."""
+        self.role = role
+        self._argv = argv
+        self._environment = environment
+        self._folder = folder
+        self._log = log
+        self._reaper = reaper
+        self._incidents = incidents
+        self._on_line = on_line
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None while there is none."""
+        alive = self._process is not None and self._process.returncode is None
+        return self._process.pid if alive and self._process is not None else None
+
+    async def start(self) -> None:
+        """Start it, and keep it running from now on."""
+        await self._spawn()
+        self._watching = asyncio.create_task(self._keep_running())
+
+    def check(self) -> None:
+        """Raise ProcessError if it could not be kept running."""
+        if self._watching is not None and self._watching.done() and not self._watching.cancelled():
+            self._watching.result()
+
+    async def stop(self) -> None:
+        """Ask it to end, kill it after a bound, and wait for it."""
+        self._stopping = True
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_S_MAX)
+            except TimeoutError:
+                self._incidents.add(self.role, process.pid, f"did not stop within {STOP_S_MAX:g} s and was killed")
+                process.kill()
+                await process.wait()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _spawn(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE if self._on_line else log,
+                stderr=log,
+                env=self._environment,
+                cwd=self._folder,
+                start_new_session=True,
+            )
+        self._reaper.watch(self._process.pid)
+
+    async def _keep_running(self) -> None:
+        quick_deaths = 0
+        while True:
+            assert self._process is not None
+            started = time.monotonic()
+            await self._read_lines()
+            code = await self._process.wait()
+            if self._stopping:
+                return
+            self._incidents.add(self.role, self._process.pid, f"ended unexpectedly ({_manner(code)})")
+            quick_deaths = quick_deaths + 1 if time.monotonic() - started < QUICK_S else 0
+            if quick_deaths >= QUICK_DEATHS_MAX:
+                raise ProcessError(
+                    f"{self.role} dies as soon as it is started. The end of {self._log}:\n{self._tail()}"
+                )
+            await asyncio.sleep(RESTART_PAUSE_S * quick_deaths)
+            await self._spawn()
+            self._incidents.add(self.role, self._process.pid, "started again")
+
+    async def _read_lines(self) -> None:
+        assert self._process is not None
+        if self._on_line is None or self._process.stdout is None:
+            return
+        while line := await self._process.stdout.readline():
+            self._on_line(line)
+
+    def _tail(self) -> str:
+        with self._log.open("rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
+            return log.read().decode(errors="replace")
+
+
+def _manner(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

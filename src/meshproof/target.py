@@ -1,0 +1,276 @@
+"""What is driven: a MeshHook of its own on an embedded Postgres, or one that runs already.
+
+    embedded    meshhook postgres, migrate, serve, work × n, in a temporary folder, supervised; nothing stays behind
+    a URL       whatever answers there, on this machine alone, with the database it writes to
+
+The embedded one is started as a user would start it: by its commands, with its settings in the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from meshproof import scenarios
+from meshproof.plan import Plan
+from meshproof.reaper import Reaper
+from meshproof.rest import Api
+from meshproof.supervise import Incidents, Supervised
+
+READY_S_MAX = 120.0
+POLL_S = 0.05
+
+
+class TargetError(RuntimeError):
+    """The target cannot be used; the message says what to do."""
+
+
+class Target(Protocol):
+    """A running engine."""
+
+    host: str
+    port: int
+    dsn: str
+    settings: dict[str, str]
+    """What it was told by the suite, for the record."""
+
+    @property
+    def api(self) -> Api: ...
+
+    def pids(self) -> dict[str, list[int]]:
+        """The processes of each role, as they are now; empty for those that are not known."""
+        ...
+
+    def check(self) -> None:
+        """Raise when it cannot be kept running any more."""
+        ...
+
+
+async def prepare(target: Target, plan: Plan) -> None:
+    """Publish the workflows of a plan and bind their endpoints."""
+    for name in plan.members():
+        await target.api.publish(plan.place(name), scenarios.load(name).definition)
+        await target.api.bind(plan.place(name), plan.place(name))
+
+
+class Embedded:
+    """An engine of our own. Entering starts it; leaving ends it and removes everything it had."""
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self, *, workers: int, incidents: Incidents, reaper: Reaper, logs: Path, settings: dict[str, str] | None = None
+    ) -> None:
+        """`settings` are further `MESHHOOK_*` variables, without the prefix and in lower case."""
+        self.port = free_port()
+        self._workers = workers
+        self._incidents = incidents
+        self._reaper = reaper
+        self._logs = logs
+        self.folder = temporary_folder(reaper)
+        # The server's socket moves when it is started again; this link to it does not.
+        self._socket = self.folder / "socket"
+        self.dsn = f"postgresql:///meshhook?host={self._socket}&port=5432&user=postgres&sslmode=disable"
+        self.settings = {"database_url": self.dsn, "host": self.host, "port": str(self.port), **(settings or {})}
+        self._postgres_ready = asyncio.Event()
+        self._postmaster: int | None = None
+        self._processes: list[Supervised] = []
+        self._stack = AsyncExitStack()
+
+    @property
+    def api(self) -> Api:
+        return Api(self.host, self.port)
+
+    def pids(self) -> dict[str, list[int]]:
+        roles: dict[str, list[int]] = {}
+        for process in self._processes:
+            if process.pid is not None and process.role != "postgres":
+                roles.setdefault(process.role, []).append(process.pid)
+        if self._postmaster is not None:
+            roles["postgres"] = [self._postmaster]
+        return roles
+
+    def check(self) -> None:
+        for process in self._processes:
+            process.check()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        data = self.folder / "data"
+        await self._supervise("postgres", ["postgres", "--data", str(data), "--json"], on_line=self._on_postgres_line)
+        await self._until("Postgres", self._postgres_ready.is_set)
+        await self._migrate()
+        await self._supervise("api", ["serve"])
+        for number in range(1, self._workers + 1):
+            await self._supervise("worker", ["work"], log=f"worker-{number}")
+        async with asyncio.timeout(READY_S_MAX):
+            while not await self.api.ready():
+                self.check()
+                await asyncio.sleep(POLL_S)
+
+    async def stop_workers(self) -> None:
+        """Stop every worker, and leave them stopped until `start_workers`."""
+        workers = [process for process in self._processes if process.role == "worker"]
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        self._processes = [process for process in self._processes if process.role != "worker"]
+
+    async def start_workers(self) -> None:
+        """Start workers again after `stop_workers`."""
+        for number in range(1, self._workers + 1):
+            await self._supervise("worker", ["work"], log=f"worker-{number}")
+
+    async def _supervise(self, role: str, arguments: list[str], *, log: str = "", **options: object) -> None:
+        process = Supervised(
+            role,
+            [str(meshhook()), *arguments, "--stop-with-stdin"],
+            environment=self._environment(),
+            folder=self.folder,
+            log=self._logs / f"{log or role}.log",
+            reaper=self._reaper,
+            incidents=self._incidents,
+            **options,  # type: ignore[arg-type]
+        )
+        self._stack.push_async_callback(process.stop)
+        self._processes.append(process)
+        await process.start()
+
+    def _on_postgres_line(self, line: bytes) -> None:
+        facts = json.loads(line)
+        server = dict(pair.split("=", 1) for pair in urlsplit(facts["dsn"]).query.split("&"))
+        link = self._socket.with_suffix(".new")
+        link.unlink(missing_ok=True)
+        link.symlink_to(server["host"])
+        link.replace(self._socket)
+        self._postmaster = facts["pid"]
+        self._reaper.watch(facts["pid"])
+        self._postgres_ready.set()
+
+    async def _migrate(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            meshhook(),
+            "migrate",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment(),
+            cwd=self.folder,
+            start_new_session=True,
+        )
+        self._reaper.watch(process.pid)
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise TargetError(f"meshhook migrate ended with exit code {process.returncode}:\n{said.decode()}")
+
+    async def _until(self, what: str, condition: object) -> None:
+        assert callable(condition)
+        deadline = time.monotonic() + READY_S_MAX
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise TargetError(f"{what} was not ready within {READY_S_MAX:g} s. Its log is in {self._logs}.")
+            await asyncio.sleep(POLL_S)
+
+    def _environment(self) -> dict[str, str]:
+        # Nothing else of the caller's: a run must not depend on who starts it.
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        return {**kept, **{f"MESHHOOK_{name.upper()}": value for name, value in self.settings.items()}}
+
+
+class Remote:
+    """An engine that runs already, on this machine."""
+
+    def __init__(self, url: str, dsn: str, api_key: str | None = None) -> None:
+        """Raises TargetError when it is not on this machine: the clocks would differ, and strangers would be loaded."""
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme != "http" or not parts.hostname:
+            raise TargetError(f"{url} is no target. Give an address such as http://127.0.0.1:8080, or `embedded`.")
+        if not is_loopback(parts.hostname):
+            raise TargetError(f"{parts.hostname} is another machine. The suite drives engines on this machine only.")
+        self.host = parts.hostname
+        self.port = parts.port or 80
+        self.dsn = dsn
+        self.settings: dict[str, str] = {"url": url}
+        self._api_key = api_key
+
+    @property
+    def api(self) -> Api:
+        return Api(self.host, self.port, self._api_key)
+
+    def pids(self) -> dict[str, list[int]]:
+        return {}
+
+    def check(self) -> None:
+        """Nothing here is ours to keep running."""
+
+    async def __aenter__(self) -> Self:
+        if not await self.api.ready():
+            raise TargetError(f"http://{self.host}:{self.port}/readyz does not answer 200. Is the engine running?")
+        try:
+            connection = await asyncpg.connect(self.dsn, timeout=10.0)
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            raise TargetError(f"The database of the target cannot be read: {error}. See --database.") from error
+        await connection.close()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Nothing here is ours to end."""
+
+
+def meshhook() -> Path:
+    """The engine's command, from the same environment as this one. Raises TargetError when there is none."""
+    command = Path(sys.executable).with_name("meshhook")
+    if not command.exists():
+        raise TargetError(f"There is no {command}. Install MeshHook into the same environment as the suite.")
+    return command
+
+
+def temporary_folder(reaper: Reaper) -> Path:
+    """A folder that is removed with the run, and that the user Postgres runs as can enter."""
+    folder = Path(tempfile.mkdtemp(prefix="meshproof-"))
+    reaper.folder(folder)
+    folder.chmod(0o711)
+    return folder
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name is this machine, without asking a name server."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
