@@ -176,7 +176,7 @@ def from_file(config: Path | None, environment: Mapping[str, str]) -> Iterator[G
         raise ConfigError(f"{path} cannot be read as settings: {error}") from error
     for name, raw in document.items():
         if name not in FIELDS:
-            raise ConfigError(f"{path} sets {name!r}, and there is no such setting.{similar(name)}")
+            raise ConfigError(f"{path} sets {name!r}, and there is no such setting.{similar(name, 0.6)}")
         yield name, raw, str(path)
 
 
@@ -185,7 +185,7 @@ def from_environment(environment: Mapping[str, str]) -> Iterator[Given]:
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name in FIELDS:
             yield name, raw, variable
-        elif variable.startswith(PREFIX) and (close := similar(name)):
+        elif variable.startswith(PREFIX) and (close := similar(name, 0.8)):
             # What is not close to any setting is somebody else's: a cluster sets variables for every service it knows.
             raise ConfigError(f"{variable} is set, and there is no such setting.{close}")
 
@@ -200,8 +200,8 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def similar(name: str) -> str:
-    close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
+def similar(name: str, alike: float) -> str:
+    close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=alike)
     return f" Did you mean {close[0]}?" if close else ""
 
 

@@ -291,7 +291,7 @@ def make_reachable(data_dir: Path, account: Account | None) -> None:
         raise EmbeddedPostgresError(
             f"Postgres cannot run as root, so it runs as the user {account.name}, who may not enter {closed}. "
             "Choose a data folder outside it, such as /var/lib/meshhook, with --data or MESHHOOK_DATA_DIR; "
-            "or run MeshHook as an ordinary user."
+            f"or let other users pass through it (chmod o+x {closed}); or run MeshHook as an ordinary user."
         )
 
 
@@ -353,7 +353,7 @@ def take_server_lock(data_dir: Path, cluster: Path) -> IO[str]:
     for signum, bound_s in ((None, 0.5), (signal.SIGINT, TAKEOVER_S_MAX), (signal.SIGQUIT, IMMEDIATE_S_MAX)):
         if signum and orphan and is_postmaster(orphan, cluster):
             os.kill(orphan, signum)
-        if wait_until(lambda: try_lock(lock), bound_s) and not (orphan and is_postmaster(orphan, cluster)):
+        if wait_until(lambda: try_lock(lock) and not (orphan and is_postmaster(orphan, cluster)), bound_s):
             return lock
     lock.close()
     raise EmbeddedPostgresError(
