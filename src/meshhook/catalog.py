@@ -5,26 +5,34 @@ One function for each question or change. Everything belongs to a project, and e
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from meshhook.db.connect import Database, Row
+from meshhook.db.read import read
 from meshhook.definition import parse_text
 from meshhook.errors import Refusal
+from meshhook.naming import check_name, is_name
 
 DEFAULT_PROJECT: Final = 0
 """The project of whoever needs no key."""
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
+_CHECKER: Final = ThreadPoolExecutor(1, thread_name_prefix="definitions")
+"""Checking a large definition takes a good part of a second: in a thread webhooks are answered meanwhile, and one is enough."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _PATH: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _PATH_LENGTH_MAX: Final = 200
+_INT_MAX: Final = 2**31 - 1
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,12 +76,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def save_draft(database: Database, project_id: int, name: str, text: str) -> Workflow:
-    """Save a definition, checked already, as the draft of a workflow; makes the workflow when there is none.
+    """Save a definition as the draft of a workflow; makes the workflow when there is none.
 
     Raises:
         Refusal: the name is not allowed.
+        DefinitionError: the definition has faults; nothing is saved.
     """
-    _check_name(name)
+    check_name("a workflow", name)
+    await _check_definition(text)
     rows = await database.call(
         """
         WITH saved AS (
@@ -102,6 +112,7 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
         Refusal: there is no such workflow.
         DefinitionError: the draft was saved by an older MeshHook and is not valid any more.
     """
+    _check_known(name)
     async with database.transaction() as connection:
         workflow = await connection.fetchrow(
             "SELECT id, draft, published_version_id FROM meshhook.workflows WHERE project_id = $1 AND name = $2 FOR UPDATE",
@@ -116,7 +127,7 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
         )
         if latest is not None and latest["definition"] == workflow["draft"]:
             return _version(name, latest), False
-        parse_text(workflow["draft"])
+        await _check_definition(workflow["draft"])
         made = await connection.fetchrow(
             """
             INSERT INTO meshhook.versions (workflow_id, number, definition)
@@ -206,19 +217,21 @@ async def version(database: Database, project_id: int, name: str, number: int) -
     Raises:
         Refusal: there is no such version.
     """
+    if not 1 <= number <= _INT_MAX:
+        raise _unknown_version(name, number)
     rows = await read(
         database,
         """
         SELECT v.number, v.id, v.created_at, v.definition
         FROM meshhook.workflows w JOIN meshhook.versions v ON v.workflow_id = w.id
-        WHERE w.project_id = $1 AND w.name = $2 AND v.number = $3::bigint
+        WHERE w.project_id = $1 AND w.name = $2 AND v.number = $3
         """,
         project_id,
         name,
         number,
     )
     if not rows:
-        raise Refusal(404, "unknown-version", "There is no such version", f"{name!r} has no version {number}.")
+        raise _unknown_version(name, number)
     row = rows[0]
     return VersionDetail(
         name=name,
@@ -275,16 +288,6 @@ async def endpoints(database: Database, project_id: int) -> list[Endpoint]:
     ]
 
 
-async def read(database: Database, query: str, *arguments: Any) -> list[Row]:
-    """Rows of a statement that changes nothing.
-
-    Raises:
-        Unavailable: the connection broke, whenever it did.
-    """
-    async with database.connection() as connection:
-        return await connection.fetch(query, *arguments)
-
-
 def compact(text: str) -> str:
     """JSON text without the white space between its tokens: two drafts are the same when this is the same."""
     return msgspec.json.format(text, indent=-1)
@@ -300,13 +303,21 @@ def unknown_workflow(name: str) -> Refusal:
     )
 
 
-def _check_name(name: str) -> None:
+def _unknown_version(name: str, number: int) -> Refusal:
+    return Refusal(404, "unknown-version", "There is no such version", f"{name!r} has no version {number}.")
+
+
+async def _check_definition(text: str) -> None:
+    await asyncio.get_running_loop().run_in_executor(_CHECKER, parse_text, text)
+
+
+def check_name(of: str, name: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise Refusal(
             400,
             "bad-name",
             "This name is not allowed",
-            f"{name[:120]!r} is no name for a workflow: 1 to 100 letters, digits, '.', '_' and '-', the first a letter or digit.",
+            f"{name[:120]!r} is no name for {of}: 1 to 100 letters, digits, '.', '_' and '-', the first a letter or digit.",
         )
 
 

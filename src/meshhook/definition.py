@@ -215,7 +215,7 @@ def _graph_faults(sound: _Sound) -> Iterator[Fault]:
     position = {document["id"]: index for index, document in sound.nodes}
     targets: dict[str, list[str]] = {id: [] for id in sound.ids | {TRIGGER}}
     for _, edge in sound.edges:
-        if edge.source in targets and edge.target in targets:
+        if edge.source in targets and edge.target in targets and edge.target != TRIGGER:
             targets[edge.source].append(edge.target)
     reached = _reachable(targets)
     for id, index in position.items():

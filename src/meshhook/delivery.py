@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from meshhook.errors import Refusal
+from meshhook.jsontext import deeper_than
 
 KEY_LENGTH_MAX: Final = 255
 BODY_DEPTH_MAX: Final = 100
@@ -95,7 +96,7 @@ def _body_json(content_type: str, body: bytes) -> str:
 def _checked_json(body: bytes) -> str:
     try:
         _decode_json(body)
-        if _deeper_than(body, BODY_DEPTH_MAX):
+        if deeper_than(body, BODY_DEPTH_MAX):
             raise RecursionError
         return body.decode()
     except RecursionError:
@@ -108,21 +109,6 @@ def _checked_json(body: bytes) -> str:
         "The body is no JSON",
         f"The content type says JSON, but the body can't be read as such: {reason}. Nothing was stored.",
     )
-
-
-def _deeper_than(body: bytes, levels: int) -> bool:
-    """Whether valid JSON nests deeper than ``levels``; almost always answered by counting brackets."""
-    if body.count(b"[") + body.count(b"{") <= levels:
-        return False
-    brackets = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", body).translate(None, delete=_NO_BRACKETS)
-    for _ in range(levels):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if not brackets:
-            return False
-    return True
-
-
-_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def _as_text(body: bytes, parameters: str) -> str | None:

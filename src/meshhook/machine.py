@@ -13,10 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from meshhook.errors import ExpressionError, JournalError
+from meshhook.jsontext import deeper_than
 from meshhook.model import DEFAULT_PORT, TERMINAL, TRIGGER, Completed, Definition, Ended, Event, State
 
 _encode = msgspec.json.Encoder().encode
 EVENT_SIZE_MAX_BYTES: Final = 16 * 1024 * 1024
+OUTPUT_DEPTH_MAX: Final = 200
 
 
 def fold(events: Iterable[Mapping[str, Any]]) -> State:
@@ -70,10 +72,12 @@ def advance(definition: Definition, state: State, run_id: str) -> Iterator[list[
     a later ``advance`` goes on from there.
     """
     frontier = _Frontier(definition, state)
-    seen = {"trigger": state.trigger, "steps": frontier.outputs, "run": _about(state, run_id)}
+    trigger, run = state.trigger, _about(state, run_id)
     while (id := frontier.next_ready()) is not None:
         try:
-            outcome = definition.nodes[id].work({**seen, "input": frontier.input_of(id)})
+            # A copy of the outputs: an expression may return ``steps`` itself, which must not come to hold itself.
+            seen = {"input": frontier.input_of(id), "trigger": trigger, "steps": {**frontier.outputs}, "run": run}
+            outcome = definition.nodes[id].work(seen)
             event = _step_event(id, outcome)
         except ExpressionError as failure:
             yield _take(state, *_failure_events(id, failure))
@@ -107,6 +111,8 @@ def _step_event(id: str, outcome: Completed | Ended) -> Event:
     event = _encoded(body)
     if len(event.json) > EVENT_SIZE_MAX_BYTES:
         raise ExpressionError("output", f"the output is larger than {EVENT_SIZE_MAX_BYTES} bytes")
+    if deeper_than(event.json, OUTPUT_DEPTH_MAX):
+        raise ExpressionError("output", f"the output is nested deeper than {OUTPUT_DEPTH_MAX} levels")
     return event
 
 

@@ -1,0 +1,144 @@
+"""Projects, and the API keys that open them.
+
+A key is ``mh_`` and 256 random bits. Only its SHA-256 is stored: what can't be guessed needs neither salt nor a slow hash, and
+a look-up by hash takes no longer for a key that is nearly right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from meshhook.db.connect import Database
+from meshhook.db.read import read
+from meshhook.errors import Refusal
+from meshhook.naming import check_name, is_name
+
+DEFAULT_PROJECT: Final = 0
+"""The project of whoever needs no key."""
+
+PREFIX: Final = "mh_"
+LENGTH: Final = len(PREFIX) + 43
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an API key; the key itself is not."""
+
+    name: str
+    project: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+async def project(database: Database, name: str) -> int:
+    """The id of a project.
+
+    Raises:
+        Refusal: there is no such project.
+    """
+    rows = await read(database, "SELECT id FROM meshhook.projects WHERE name = $1", name)
+    if not rows:
+        raise Refusal(404, "unknown-project", "There is no such project", f"There is no project {name!r}.")
+    return int(rows[0]["id"])
+
+
+async def save_project(database: Database, name: str) -> int:
+    """The id of a project, which is made when there is none.
+
+    Raises:
+        Refusal: the name is not allowed.
+    """
+    _check_name("a project", name)
+    rows = await database.call(
+        """
+        INSERT INTO meshhook.projects AS p (name) VALUES ($1)
+        ON CONFLICT (name) DO UPDATE SET name = p.name
+        RETURNING p.id
+        """,
+        name,
+    )
+    return int(rows[0]["id"])
+
+
+async def create_key(database: Database, project_id: int, name: str) -> str:
+    """Make an API key. It is returned here and never again: only its SHA-256 is stored.
+
+    Raises:
+        Refusal: the name is not allowed, or a key of the project has it already.
+    """
+    _check_name("a key", name)
+    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    rows = await database.call(
+        """
+        INSERT INTO meshhook.api_keys (project_id, name, hash) VALUES ($1, $2, $3)
+        ON CONFLICT (project_id, name) DO NOTHING
+        RETURNING id
+        """,
+        project_id,
+        name,
+        key_hash(key),
+    )
+    if not rows:
+        raise Refusal(
+            409, "name-taken", "This name is taken", f"The project has or had a key {name!r}. Choose another name."
+        )
+    return key
+
+
+async def keys(database: Database, project_id: int) -> list[ApiKey]:
+    """Every key of a project, in the order they were made, revoked ones too."""
+    rows = await read(
+        database,
+        """
+        SELECT k.name, p.name AS project, k.created_at, k.revoked_at
+        FROM meshhook.api_keys k JOIN meshhook.projects p ON p.id = k.project_id
+        WHERE k.project_id = $1
+        ORDER BY k.id
+        """,
+        project_id,
+    )
+    return [ApiKey(**row) for row in rows]
+
+
+async def revoke_key(database: Database, project_id: int, name: str) -> None:
+    """Let a key open nothing any more; revoking it again changes nothing.
+
+    Raises:
+        Refusal: the project has no such key.
+    """
+    rows = await database.call(
+        """
+        UPDATE meshhook.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
+        WHERE project_id = $1 AND name = $2
+        RETURNING id
+        """,
+        project_id,
+        name,
+    )
+    if not rows:
+        raise Refusal(404, "unknown-key", "There is no such key", f"The project has no key {name!r}.")
+
+
+async def project_of_key(database: Database, hash: bytes) -> int | None:
+    """Whose key this is, by its hash; ``None`` when it is nobody's or was revoked."""
+    rows = await read(
+        database, "SELECT project_id FROM meshhook.api_keys WHERE hash = $1 AND revoked_at IS NULL", hash
+    )
+    return int(rows[0]["project_id"]) if rows else None
+
+
+async def has_keys(database: Database) -> bool:
+    """Whether there is any key that opens something."""
+    rows = await read(database, "SELECT EXISTS (SELECT FROM meshhook.api_keys WHERE revoked_at IS NULL)")
+    return bool(rows[0][0])
+
+
+def key_hash(key: str) -> bytes:
+    """What of a key is stored. Its 256 random bits need neither salt nor a slow hash."""
+    return hashlib.sha256(key.encode()).digest()
+
+

@@ -1,0 +1,86 @@
+"""Expressions and templates: what a node makes of the data of its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jmespath
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshhook.errors import ExpressionError
+from meshhook.mapping import Expression, Faults, compile_template, is_true
+
+CONTEXT = {"input": {"items": [{"price": 3}, {"price": 4.5}], "none": None, "text": "é<", "deep": {"a": {"b": 1}}}}
+
+
+def render(template: Any) -> Any:
+    faults: Faults = []
+    result = compile_template(template, "", faults)
+    assert faults == []
+    return result(CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (7, 7),
+        ("plain", "plain"),
+        ("{{ input.items[].price }}", [3, 4.5]),
+        (" {{ input.none }} ", None),
+        ("sum {{ sum(input.items[].price) }}!", "sum 7.5!"),
+        ("{{input.none}}|{{input.text}}|{{input.deep}}", '|é<|{"a":{"b":1}}'),
+        ("{{ {a: {b: input.deep.a}} }}", {"a": {"b": {"b": 1}}}),
+        ({"k": ["{{ input.text }}", {"n": "{{ input.none }}"}]}, {"k": ["é<", {"n": None}]}),
+        ("{{ '}}' }}", "}}"),
+    ],
+)
+def test_a_template_becomes_its_value(template: Any, expected: Any) -> None:
+    assert render(template) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["sum(input.text)", "sum(input.items)", "abs('x')", "sum([`1e308`, `1e308`])", "avg([`1e308`, `1e308`])", "join(',', input.items)"],
+)
+def test_an_expression_that_fails_says_why(source: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        Expression(source).search(CONTEXT)
+    assert caught.value.expression == source
+    assert caught.value.reason
+
+
+@pytest.mark.parametrize("source", ["to_number('1e999')", "to_number('nan')", "to_number('-inf')"])
+def test_no_number_leaves_json(source: str) -> None:
+    assert Expression(source).search(CONTEXT) is None
+
+
+@pytest.mark.parametrize("source", ["a(", "nope(@)", "&a", "not_null(&a)", "`NaN`", '`"\\ud800"`', "x" * 10_001, "[" * 5_000])
+def test_what_can_only_fail_does_not_compile(source: str) -> None:
+    with pytest.raises(ExpressionError):
+        Expression(source)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=12,
+)
+SOURCES = ["a", "a.b", "a[0]", "a[*].b", "a || b", "{x: a, y: b.c}", "[a, b]", "a == b", "!a", "a && b", "keys(@)", "a[?b].c", "*.a"]
+
+
+@given(json_values, st.sampled_from(SOURCES))
+def test_an_expression_means_what_the_reference_says(value: Any, source: str) -> None:
+    try:
+        expected = jmespath.search(source, value)
+    except jmespath.exceptions.JMESPathError:
+        with pytest.raises(ExpressionError):
+            Expression(source).search(value)
+    else:
+        assert Expression(source).search(value) == expected
+
+
+@given(json_values)
+def test_truth_is_that_of_jmespath(value: Any) -> None:
+    assert is_true(value) == (jmespath.search("!@", value) is False)
