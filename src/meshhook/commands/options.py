@@ -96,7 +96,9 @@ def configure_logging(settings: Settings) -> None:
     """Logs go to standard error; standard output belongs to what a command answers."""
     render: Any = structlog.processors.JSONRenderer()
     if settings.log_format == "console":
-        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain, because rich tracebacks show local variables, and those hold what is nobody else's business.
+        plain = structlog.dev.plain_traceback
+        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -180,10 +180,10 @@ def environment(settings: Settings) -> dict[str, str]:
 async def say_ready(settings: Settings, server: EmbeddedPostgres | None) -> None:
     """Once the door is open: publish the sample workflow if there is none, say where everything is, and stay."""
     if await is_ready(settings):
-        tried = await asyncio.to_thread(publish_hello, settings)
+        to_try = await asyncio.to_thread(what_to_try, settings)
         place = f"embedded Postgres in {settings.data_dir}" if server else "the Postgres of database_url"
         console.print(f"\n[bold green]MeshHook is up:[/] {settings.url}   (data: {place})")
-        console.print(tried, markup=False)
+        console.print(to_try, markup=False)
         console.print("Ctrl-C stops it.\n")
     else:
         console.print(f"[yellow]MeshHook does not answer at {settings.url}/readyz after {READY_S_MAX:g} s.[/]")
@@ -201,22 +201,26 @@ async def is_ready(settings: Settings) -> bool:
     return False
 
 
-def publish_hello(settings: Settings) -> str:
-    """What to tell the user to try."""
-    if not settings.is_loopback:
-        return f"It can be reached from outside, so the API asks for a key. Webhooks: POST {settings.url}/hooks/…"
+def what_to_try(settings: Settings) -> str:
     status, found = ask(settings, "GET", "/api/v1/endpoints")
     if status == 401:
-        return f"Its API asks for a key. Webhooks: POST {settings.url}/hooks/…"
-    if not any(endpoint["path"].strip("/") == "hello" for endpoint in found["items"]):
-        expect(settings, "PUT", "/api/v1/workflows/hello", HELLO)
-        expect(settings, "POST", "/api/v1/workflows/hello/versions")
-        expect(settings, "PUT", "/api/v1/endpoints/hello", {"workflow": "hello", "methods": ["POST"]})
+        return f"Its API asks for a key; webhooks go to {settings.url}/hooks/…"
+    try:
+        if not any(endpoint["path"].strip("/") == "hello" for endpoint in found["items"]):
+            publish_hello(settings)
+    except MeshHookError as error:
+        return str(error)
     return (
         f"Try it:\n  curl -i {settings.url}/hooks/hello -H 'content-type: application/json' "
         """-d '{"name": "Ada"}'\n"""
         f"and see the result at the status_url it answers with, or all of them:\n  curl {settings.url}/api/v1/runs"
     )
+
+
+def publish_hello(settings: Settings) -> None:
+    expect(settings, "PUT", "/api/v1/workflows/hello", HELLO)
+    expect(settings, "POST", "/api/v1/workflows/hello/versions")
+    expect(settings, "PUT", "/api/v1/endpoints/hello", {"workflow": "hello", "methods": ["POST"]})
 
 
 def expect(settings: Settings, method: str, path: str, body: Any = None) -> None:
