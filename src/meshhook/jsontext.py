@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_INNERMOST: Final = re.compile(rb"\[\]|\{\}")
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
@@ -14,7 +15,7 @@ def deeper_than(text: bytes, levels: int) -> bool:
         return False
     brackets = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", text).translate(None, delete=_NO_BRACKETS)
     for _ in range(levels):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = _INNERMOST.sub(b"", brackets)  # one layer: what closes only now is left for the next round
         if not brackets:
             return False
     return True
