@@ -12,15 +12,8 @@ LINES_MAX: Final = 60
 TEXT_MAX: Final = 600
 
 
-def examples(facts: Facts) -> list[Example]:
-    """The first few rows of the table `broken`, in a fixed order, each with all that is known of it."""
-    rows = facts.rows(
-        f"SELECT endpoint, delivery, run_id, why FROM broken ORDER BY ALL NULLS LAST LIMIT {EXAMPLES_MAX}"  # noqa: S608
-    )
-    return [_example(facts, *row) for row in rows]
-
-
-def _example(facts: Facts, endpoint: str | None, delivery: str | None, run_id: Any, why: str) -> Example:
+def example(facts: Facts, endpoint: str | None, delivery: str | None, run_id: Any, why: str) -> Example:
+    """One thing that breaks an invariant, with all that is known of it."""
     if delivery is None and run_id is not None:
         owner = _lines(facts, "SELECT endpoint, delivery FROM runs WHERE run_id = $1 ORDER BY ALL", run_id)
         if owner:

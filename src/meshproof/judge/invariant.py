@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshproof.facts import Absent, Facts
-from meshproof.judge.examples import examples
+from meshproof.judge.examples import EXAMPLES_MAX, example
 from meshproof.judge.verdicts import Example, Result, Verdict
 
 VALIDITY: Final = "validity"
@@ -66,12 +66,15 @@ def invariant(name: str, says: str, needs: tuple[str, ...]) -> Callable[[Callabl
 
 def found(facts: Facts, checked: int, of_what: str, broken: str | tuple[str, ...], *values: object) -> Finding:
     """The finding of a query, or several, with one row (`endpoint, delivery, run_id, why`) for each thing that breaks it."""
-    columns = "endpoint VARCHAR, delivery VARCHAR, run_id UUID, why VARCHAR"
-    facts.con.execute(f"CREATE OR REPLACE TEMP TABLE broken ({columns})")
-    for query in (broken,) if isinstance(broken, str) else broken:
-        facts.con.execute(f"INSERT INTO broken {query}", list(values) if "$1" in query else [])
-    count: int = facts.one("SELECT count(*) FROM broken")
-    return Finding(checked, of_what, count, examples(facts) if count else [])
+    queries = (broken,) if isinstance(broken, str) else broken
+    first = facts.rows(
+        f"""
+        SELECT *, count(*) OVER () FROM ({" UNION ALL ".join(queries)}) broken (endpoint, delivery, run_id, why)
+        ORDER BY endpoint, delivery, run_id, why LIMIT {EXAMPLES_MAX}""",  # noqa: S608 - constants of this package
+        *values,
+    )
+    count = first[0][-1] if first else 0
+    return Finding(checked, of_what, count, [example(facts, *row[:-1]) for row in first])
 
 
 def hold(rule: Invariant, facts: Facts) -> Result:

@@ -9,6 +9,7 @@ import csv
 import json
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,16 @@ class Story:
         run.update(epoch=2, finished_us=until + 102_000)
         return run
 
+    def handed_back(self, number: int) -> dict[str, Any]:
+        """A delivery whose first worker was shut down and gave its lease back; another one ended the run."""
+        run = self.taken_over(number)
+        _, under_lease, rest = self.journal(number)
+        at_us = under_lease["at_us"] + 1_000
+        self.row(number, 4, 1, [released("w1")], claimed_us=under_lease["claimed_us"], at_us=at_us)
+        rest.update(seq=5, events=rest["events"][1:], claimed_us=at_us + 10, at_us=at_us + 2_000)
+        run["finished_us"] = at_us + 2_000
+        return run
+
     # What was seen on the way ------------------------------------------------------------------------------------------
 
     def sample(self, number: int, seq: int, *, at_us: int, status: str = "queued", epoch: int = 0) -> dict[str, Any]:
@@ -311,6 +322,4 @@ def released(owner: str) -> dict[str, Any]:
 
 def clock(at_us: int) -> str:
     """A time as the engine writes it into an event."""
-    from datetime import UTC, datetime, timedelta
-
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).isoformat()

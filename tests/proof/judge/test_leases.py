@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from story import SECOND, START_US, Story, completed, expired, released, run_id, step, taken
+from story import SECOND, START_US, Story, completed, expired, run_id, step, taken
 
 from meshproof.judge import Verdict, Verdicts
 
@@ -17,19 +17,10 @@ def broken(verdicts: Verdicts) -> list[str]:
     return [name for name in FAMILY if verdicts.of(name).verdict is Verdict.FAIL]
 
 
-def handed_back(story: Story, number: int) -> None:
-    """A worker took a lease, gave it back at shutdown, and another one ended the run."""
-    story.taken_over(number)
-    _, under_lease, rest = story.journal(number)
-    released_us = under_lease["at_us"] + 1_000
-    story.row(number, 4, 1, [released("w1")], claimed_us=under_lease["claimed_us"], at_us=released_us)
-    rest.update(seq=5, events=rest["events"][1:], claimed_us=released_us + 10, at_us=released_us + 2_000)
-
-
 def test_claims_one_after_the_other_break_nothing(story: Story, judged: Judged) -> None:
     story.delivered(1)
     story.taken_over(2)
-    handed_back(story, 3)
+    story.handed_back(3)
     verdicts = judged(story)
     assert [verdicts.of(name).verdict for name in FAMILY] == [Verdict.PASS] * 5
     assert [r.name for r in verdicts.results if r.verdict is Verdict.FAIL] == []
@@ -102,7 +93,7 @@ def test_a_sample_of_an_older_epoch_is_no_evidence_of_a_stale_write(story: Story
 
 
 def test_overlap_fails_when_a_claim_begins_before_the_last_write_of_another(story: Story, judged: Judged) -> None:
-    handed_back(story, 1)
+    story.handed_back(1)
     rows = story.journal(1)
     rows[2]["claimed_us"] = rows[3]["at_us"] - 1
     assert set(broken(judged(story))) == {"leases.overlap", "leases.takeover"}
