@@ -94,7 +94,8 @@ def install_project() -> None:
 
 
 def pip(*arguments: str, env: dict[str, str]) -> int:
-    return subprocess.run([PYTHON, "-I", "-m", "pip", *arguments], env=env, cwd=ROOT).returncode
+    # Standard output belongs to what comes after.
+    return subprocess.run([PYTHON, "-I", "-m", "pip", *arguments], env=env, cwd=ROOT, stdout=sys.stderr).returncode
 
 
 def clean(kept: set[str] | frozenset[str] = frozenset()) -> dict[str, str]:
