@@ -228,8 +228,11 @@ def vanished(facts: Facts) -> Finding:
         "runs seen during the run",
         """
         SELECT NULL, NULL, s.run_id,
-               format('seen as {} at {} µs, and not stored in the end', max_by(s.status, s.at_us), max(s.at_us))
-        FROM seen s WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = s.run_id)
+               CASE WHEN count(*) FILTER (s.status = 'absent') > 0
+                    THEN format('seen before, and absent at {} µs', min(s.at_us) FILTER (s.status = 'absent'))
+                    ELSE format('seen as {} at {} µs, and not stored in the end', max_by(s.status, s.at_us), max(s.at_us)) END
+        FROM seen s
+        WHERE s.status = 'absent' OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = s.run_id)
         GROUP BY s.run_id""",
     )
 

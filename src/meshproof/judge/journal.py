@@ -131,7 +131,7 @@ def fold(facts: Facts) -> Finding:
     needs=("seen", "events"),
 )
 def prefix(facts: Facts) -> Finding:
-    checked = facts.one("SELECT count(*) FROM seen")
+    checked = facts.one("SELECT count(*) FROM seen WHERE status <> 'absent'")
     return found(
         facts,
         checked,
@@ -140,7 +140,7 @@ def prefix(facts: Facts) -> Finding:
         WITH parts AS (
             SELECT s.run_id, s.seq, s.digest, s.at_us, count(e.seq) AS events,
                    md5(string_agg(e.event, chr(10) ORDER BY e.seq, e.row_seq, e.at_us)) AS now
-            FROM (SELECT run_id, seq, digest, min(at_us) AS at_us FROM seen GROUP BY run_id, seq, digest) s
+            FROM (SELECT run_id, seq, digest, min(at_us) AS at_us FROM seen WHERE status <> 'absent' GROUP BY ALL) s
             LEFT JOIN events e ON e.run_id = s.run_id AND e.seq <= s.seq
             GROUP BY s.run_id, s.seq, s.digest, s.at_us)
         SELECT NULL, NULL, run_id,

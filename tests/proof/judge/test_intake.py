@@ -364,6 +364,16 @@ def test_vanished_when_a_run_that_was_seen_is_gone(story: Story, judged: Judged)
     assert result.examples[0].run_id == run_id(2)
 
 
+def test_vanished_when_a_run_was_absent_for_a_while(story: Story, judged: Judged) -> None:
+    story.delivered(1)
+    story.sample(1, 1, at_us=START_US)
+    story.sample(1, 1, at_us=START_US + SECOND).update(status="absent", epoch=None, seq=None, digest=None)
+    story.sample(1, 1, at_us=START_US + 2 * SECOND)
+    verdicts = judged(story)
+    assert verdicts.of("intake.vanished").verdict is Verdict.FAIL
+    assert verdicts.of("journal.prefix").verdict is Verdict.PASS
+
+
 def test_vanished_passes_for_runs_that_stay(story: Story, judged: Judged) -> None:
     story.delivered(1)
     story.sample(1, 1, at_us=START_US + SECOND)
