@@ -40,6 +40,7 @@ SOCKET_PATH_BYTES_MAX = 103  # sun_path of macOS, the shorter one
 READY_S_MAX = 300  # a start may include crash recovery of max_wal_size
 FAST_S_MAX = 30
 IMMEDIATE_S_MAX = 10
+OWNER_GONE_S_MAX = 2  # a process that was just killed holds its lock until the system has cleared it away
 TAKEOVER_S_MAX = FAST_S_MAX + IMMEDIATE_S_MAX + 5
 POLL_S = 0.01
 
@@ -333,7 +334,7 @@ def fits_socket(folder: Path) -> bool:
 
 def take_owner_lock(data_dir: Path) -> IO[str]:
     lock = (data_dir / "owner.lock").open("a+")
-    if try_lock(lock):
+    if wait_until(lambda: try_lock(lock), OWNER_GONE_S_MAX):
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
