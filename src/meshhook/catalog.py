@@ -20,15 +20,11 @@ from meshhook.definition import parse_text
 from meshhook.errors import Refusal
 from meshhook.naming import check_name, is_name
 
-DEFAULT_PROJECT: Final = 0
-"""The project of whoever needs no key."""
-
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _CHECKER: Final = ThreadPoolExecutor(1, thread_name_prefix="definitions")
 """Checking a large definition takes a good part of a second: in a thread webhooks are answered meanwhile, and one is enough."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _PATH: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _PATH_LENGTH_MAX: Final = 200
@@ -165,6 +161,7 @@ async def workflow(database: Database, project_id: int, name: str) -> WorkflowDe
     Raises:
         Refusal: there is no such workflow.
     """
+    _check_known(name)
     rows = await read(
         database,
         """
@@ -195,6 +192,7 @@ async def versions(database: Database, project_id: int, name: str) -> list[Versi
     Raises:
         Refusal: there is no such workflow.
     """
+    _check_known(name)
     rows = await read(
         database,
         """
@@ -217,6 +215,7 @@ async def version(database: Database, project_id: int, name: str, number: int) -
     Raises:
         Refusal: there is no such version.
     """
+    _check_known(name)
     if not 1 <= number <= _INT_MAX:
         raise _unknown_version(name, number)
     rows = await read(
@@ -251,6 +250,7 @@ async def save_endpoint(
         Refusal: the path or a method is not allowed, there is no such workflow, or another project has the path.
     """
     _check_path(path)
+    _check_known(workflow)
     rows = await database.call(
         """
         INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods)
@@ -299,7 +299,7 @@ def unknown_workflow(name: str) -> Refusal:
         404,
         "unknown-workflow",
         "There is no such workflow",
-        f"There is no workflow {name!r}. Save a draft under this name first.",
+        f"There is no workflow {name[:120]!r}. Save a draft under this name first.",
     )
 
 
@@ -311,14 +311,10 @@ async def _check_definition(text: str) -> None:
     await asyncio.get_running_loop().run_in_executor(_CHECKER, parse_text, text)
 
 
-def check_name(of: str, name: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise Refusal(
-            400,
-            "bad-name",
-            "This name is not allowed",
-            f"{name[:120]!r} is no name for {of}: 1 to 100 letters, digits, '.', '_' and '-', the first a letter or digit.",
-        )
+def _check_known(name: str) -> None:
+    """What may not be a name is not known; nor could every text be sent to the database (NUL)."""
+    if not is_name(name):
+        raise unknown_workflow(name)
 
 
 def _check_path(path: str) -> None:
@@ -340,7 +336,7 @@ def _checked_methods(methods: Sequence[str]) -> list[str]:
             400,
             "bad-method",
             "These methods are not allowed",
-            f"An endpoint takes one or more of {allowed}; not {wanted}.",
+            f"An endpoint takes one or more of {allowed}; not {str(wanted)[:120]}.",
         )
     return wanted
 

@@ -20,6 +20,7 @@ from meshhook.errors import ConfigError
 
 PREFIX: Final = "MESHHOOK_"
 FILE: Final = Path("meshhook.toml")
+BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 def default_data_dir() -> Path:
@@ -68,6 +69,7 @@ class Settings:
     shards: int = setting(1, "Parts the hot tables are split into. It may grow, never shrink.", least=1, most=4_096)
 
     host: str = setting("127.0.0.1", "Address to listen on. Anything but loopback makes API keys necessary.")
+    require_key: bool = setting(False, "Ask for an API key even when only this machine can reach `serve`.")
     port: int = setting(8080, "Port of the webhooks, the API and the metrics of `serve`.", least=1, most=65_535)
     body_limit_bytes: int = setting(
         5 * 1024**2, "Longest body of a delivery; longer is 413.", least=1, most=64 * 1024**2
@@ -212,6 +214,8 @@ def parse(name: str, raw: object, source: str) -> Any:
             value: Any = raw
         case "Path", str() | Path() if str(raw):
             value = Path(raw).expanduser().absolute()
+        case "bool", bool() | str():
+            value = BOOLEANS.get(str(raw).lower())
         case "int" | "float", int() | float() | str() if not isinstance(raw, bool):
             value = parse_number(name, raw)
         case _:
@@ -247,6 +251,8 @@ def allowed(name: str) -> str:
     rule, kind = FIELDS[name].metadata, FIELDS[name].type
     if name == "database_url":
         return "a postgresql:// URL, or empty"
+    if kind == "bool":
+        return "`true` or `false`"
     if rule["choices"]:
         return " or ".join(f"`{choice}`" for choice in rule["choices"])
     if rule["least"] is not None:

@@ -1,29 +1,34 @@
 """What became of the runs: listing them, reading one, reading its events. Nothing here changes anything.
 
-A run id carries its shard and its time, so one run is read by primary key from one partition.
+A run id carries its shard and its time, so one run is read by primary key, from one partition.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from meshhook import machine
-from meshhook.catalog import read
+from meshhook.catalog import unknown_workflow
 from meshhook.db.connect import Connection, Database, Row
+from meshhook.db.read import query, read
 from meshhook.errors import Refusal
 from meshhook.ids import shard_of
 from meshhook.model import RunStatus
+from meshhook.naming import is_name
 
 PAGE_MAX: Final = 500
-SCAN_MAX: Final = 10_000
-"""Rows one page may look at in one shard: a rare filter makes short pages, never a slow one."""
+EVENTS_MAX: Final = 1_000
+_AFTER_ALL: Final = UUID(int=(1 << 128) - 1)
+
+_SCAN: Final = query("runs_page")
+_SCANNED: Final = query("runs_scanned")
+_RUN: Final = query("run")
+_EVENTS: Final = query("run_events")
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +50,7 @@ class RunDetail(Run, frozen=True, kw_only=True):
 
     trigger: Any
     output: Any
-    error: dict[str, Any] | None
+    error: Any
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,175 +63,104 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class Events(msgspec.Struct, frozen=True, kw_only=True):
-    """The journal of one run: events with ``seq``, ``type``, ``at``, ``epoch`` and the members of their type."""
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of one run in order: ``seq``, ``type``, ``at``, ``epoch``, and the members of their type.
+
+    ``next`` is what to ask for as ``after`` to go on, ``null`` at the end.
+    """
 
     items: list[dict[str, Any]]
+    next: int | None
 
 
 async def runs(
     database: Database,
     project_id: int,
-    shards: int,
     *,
     status: RunStatus | None = None,
     workflow: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> RunPage:
-    """One page of a project's runs, newest first.
+    """One page of a project's runs, newest first; looks at a bounded number of rows, whatever is asked for.
 
     Raises:
-        Refusal: the cursor is none of ours.
+        Refusal: the cursor is none of ours, or there is no such workflow.
     """
-    before = UUID(int=(1 << 128) - 1) if cursor is None else _read_cursor(cursor)
+    before = _AFTER_ALL if cursor is None else _read_cursor(cursor)
     found: list[Row] = []
-    floor: UUID | None = None  # where the shortest of the scans ended: below it, runs may be missing
+    seen_from: UUID | None = None  # from here on upwards every shard was looked through; None: to its end
     async with database.connection() as connection:
-        for shard in range(shards):
-            rows, ended = await _scan(connection, shard, project_id, status, workflow, before, limit)
+        workflow_id = None if workflow is None else await _id_of(connection, project_id, workflow)
+        for shard in range(await _shards(connection)):
+            rows = await connection.fetch(_SCAN, shard, before, project_id, status, workflow_id, limit + 1)
+            end = rows[-1]["id"] if len(rows) > limit else await connection.fetchval(_SCANNED, shard, before)
             found += rows
-            floor = ended if floor is None or (ended is not None and ended > floor) else floor
-    found = sorted(
-        (row for row in found if floor is None or row["id"] >= floor), key=lambda row: row["id"], reverse=True
-    )
-    page = found[:limit]
-    last = page[-1]["id"] if len(page) == limit else floor
-    return RunPage(items=[_run(row) for row in page], next=None if last is None else _make_cursor(last))
+            seen_from = max(filter(None, (seen_from, end)), default=None)
+    found = [row for row in found if seen_from is None or row["id"] >= seen_from]
+    found.sort(key=lambda row: row["id"], reverse=True)
+    last = found[limit - 1]["id"] if len(found) > limit else seen_from
+    return RunPage(items=[Run(**row) for row in found[:limit]], next=None if last is None else _make_cursor(last))
 
 
 async def run(database: Database, project_id: int, id: str) -> RunDetail:
-    """One run with its data.
+    """One run with its data. Its trigger is in the first event of its journal, its output and error in the last.
 
     Raises:
         Refusal: there is no such run.
     """
     run_id, shard = _place_of(id)
-    rows = await read(
-        database,
-        """
-        SELECT r.id, w.name, v.number, r.status, e.path, r.delivery_key, r.epoch, r.finished_at,
-               (SELECT j.at FROM meshhook.journal j WHERE j.shard = r.shard AND j.run_id = $2 AND j.seq = 1) AS accepted_at,
-               ARRAY(SELECT j.events::text FROM meshhook.journal j
-                     WHERE j.shard = r.shard AND j.run_id = $2 ORDER BY j.seq) AS journal
-        FROM meshhook.runs r
-        JOIN meshhook.workflows w ON w.id = r.workflow_id
-        JOIN meshhook.versions v ON v.id = r.version_id
-        LEFT JOIN meshhook.endpoints e ON e.id = r.endpoint_id
-        WHERE r.shard = $1 AND r.id = $2 AND r.project_id = $3
-        """,
-        shard,
-        run_id,
-        project_id,
-    )
+    rows = await read(database, _RUN, shard, run_id, project_id)
     if not rows:
-        raise unknown_run(id)
-    row = rows[0]
-    state = machine.fold(event for events in row["journal"] for event in msgspec.json.decode(events))
-    return RunDetail(**_members(row), trigger=state.trigger, output=state.output, error=state.error)
+        raise _unknown_run(id)
+    data = {name: _json(rows[0][name]) for name in ("trigger", "output", "error")}
+    return RunDetail(**{**rows[0], **data})
 
 
-async def events(database: Database, project_id: int, id: str) -> Events:
-    """The journal of one run.
+async def events(database: Database, project_id: int, id: str, *, after: int = 0, limit: int = EVENTS_MAX) -> EventPage:
+    """Events of one run, from the one behind ``after`` on; at most ``limit``, and some MiB (always at least one).
 
     Raises:
         Refusal: there is no such run.
     """
     run_id, shard = _place_of(id)
-    rows = await read(
-        database,
-        """
-        SELECT j.seq, j.at, j.epoch, j.events
-        FROM meshhook.runs r JOIN meshhook.journal j ON j.shard = r.shard AND j.run_id = r.id
-        WHERE r.shard = $1 AND r.id = $2 AND r.project_id = $3 AND j.run_id = $2
-        ORDER BY j.seq
-        """,
-        shard,
-        run_id,
-        project_id,
-    )
+    rows = await read(database, _EVENTS, shard, run_id, project_id, after, limit)
     if not rows:
-        raise unknown_run(id)
-    return Events(
-        items=[
-            {"seq": row["seq"] + offset, "type": event["type"], "at": row["at"], "epoch": row["epoch"], **event}
-            for row in rows
-            for offset, event in enumerate(msgspec.json.decode(row["events"]))
-        ]
-    )
+        raise _unknown_run(id)
+    items = [_event(row) for row in rows if row["event"] is not None]
+    return EventPage(items=items, next=items[-1]["seq"] if items and rows[-1]["more"] else None)
 
 
-def unknown_run(id: str) -> Refusal:
-    """The project has no such run."""
-    return Refusal(404, "unknown-run", "There is no such run", f"There is no run {id[:64]!r}. Check the id.")
+async def _shards(connection: Connection[Row]) -> int:
+    return int(await connection.fetchval("SELECT value::int FROM meshhook.settings WHERE name = 'shards'"))
 
 
-async def _scan(
-    connection: Connection[Row],
-    shard: int,
-    project_id: int,
-    status: str | None,
-    workflow: str | None,
-    before: UUID,
-    limit: int,
-) -> tuple[list[Row], UUID | None]:
-    """The newest matching runs of one shard below ``before``, and where the scan had to end (``None``: at the last row)."""
-    rows = await connection.fetch(
-        """
-        SELECT r.id, w.name, v.number, r.status, e.path, r.delivery_key, r.epoch, r.finished_at,
-               (SELECT j.at FROM meshhook.journal j WHERE j.shard = $1 AND j.run_id = r.id AND j.seq = 1) AS accepted_at
-        FROM (SELECT * FROM meshhook.runs r
-              WHERE r.shard = $1 AND r.id < $2 ORDER BY r.id DESC LIMIT $3) r
-        JOIN meshhook.workflows w ON w.id = r.workflow_id
-        JOIN meshhook.versions v ON v.id = r.version_id
-        LEFT JOIN meshhook.endpoints e ON e.id = r.endpoint_id
-        WHERE r.project_id = $4 AND ($5::meshhook.run_status IS NULL OR r.status = $5) AND ($6::text IS NULL OR w.name = $6)
-        ORDER BY r.id DESC
-        LIMIT $7
-        """,
-        shard,
-        before,
-        SCAN_MAX,
-        project_id,
-        status,
-        workflow,
-        limit,
-    )
-    if len(rows) == limit:
-        return rows, rows[-1]["id"]
-    ended = await connection.fetchval(
-        "SELECT r.id FROM meshhook.runs r WHERE r.shard = $1 AND r.id < $2 ORDER BY r.id DESC OFFSET $3 LIMIT 1",
-        shard,
-        before,
-        SCAN_MAX - 1,
-    )
-    return rows, ended
+async def _id_of(connection: Connection[Row], project_id: int, workflow: str) -> int:
+    query = "SELECT id FROM meshhook.workflows WHERE project_id = $1 AND name = $2"
+    id = await connection.fetchval(query, project_id, workflow) if is_name(workflow) else None
+    if id is None:
+        raise unknown_workflow(workflow)
+    return int(id)
 
 
 def _place_of(id: str) -> tuple[UUID, int]:
     try:
         run_id = UUID(id)
+        if str(run_id) != id.lower():
+            raise ValueError
         return run_id, shard_of(run_id)
     except ValueError:
-        raise unknown_run(id) from None
+        raise _unknown_run(id) from None
 
 
-def _members(row: Row) -> Mapping[str, Any]:
-    return {
-        "id": row["id"],
-        "workflow": row["name"],
-        "version": row["number"],
-        "status": row["status"],
-        "endpoint": row["path"],
-        "delivery_key": row["delivery_key"],
-        "epoch": row["epoch"],
-        "accepted_at": row["accepted_at"],
-        "finished_at": row["finished_at"],
-    }
+def _json(text: str | None) -> msgspec.Raw | None:
+    """JSON from the database goes out as it is."""
+    return None if text is None else msgspec.Raw(text.encode())
 
 
-def _run(row: Row) -> Run:
-    return Run(**_members(row))
+def _event(row: Row) -> dict[str, Any]:
+    members = msgspec.json.decode(row["event"], type=dict[str, msgspec.Raw])
+    return {"seq": row["seq"], "type": members.pop("type"), "at": row["at"], "epoch": row["epoch"], **members}
 
 
 def _make_cursor(id: UUID) -> str:
@@ -255,3 +189,7 @@ def _bad_cursor() -> Refusal:
         "This cursor is none of ours",
         "Use the `next` of the page before as it is, or begin without a cursor.",
     )
+
+
+def _unknown_run(id: str) -> Refusal:
+    return Refusal(404, "unknown-run", "There is no such run", f"There is no run {id[:64]!r}. Check the id.")

@@ -40,9 +40,10 @@ async def project(database: Database, name: str) -> int:
     Raises:
         Refusal: there is no such project.
     """
-    rows = await read(database, "SELECT id FROM meshhook.projects WHERE name = $1", name)
+    query = "SELECT id FROM meshhook.projects WHERE name = $1"
+    rows = await read(database, query, name) if is_name(name) else []
     if not rows:
-        raise Refusal(404, "unknown-project", "There is no such project", f"There is no project {name!r}.")
+        raise Refusal(404, "unknown-project", "There is no such project", f"There is no project {name[:120]!r}.")
     return int(rows[0]["id"])
 
 
@@ -52,7 +53,7 @@ async def save_project(database: Database, name: str) -> int:
     Raises:
         Refusal: the name is not allowed.
     """
-    _check_name("a project", name)
+    check_name("a project", name)
     rows = await database.call(
         """
         INSERT INTO meshhook.projects AS p (name) VALUES ($1)
@@ -70,8 +71,8 @@ async def create_key(database: Database, project_id: int, name: str) -> str:
     Raises:
         Refusal: the name is not allowed, or a key of the project has it already.
     """
-    _check_name("a key", name)
-    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    check_name("a key", name)
+    key = PREFIX + secrets.token_urlsafe(32)
     rows = await database.call(
         """
         INSERT INTO meshhook.api_keys (project_id, name, hash) VALUES ($1, $2, $3)
@@ -80,7 +81,7 @@ async def create_key(database: Database, project_id: int, name: str) -> str:
         """,
         project_id,
         name,
-        key_hash(key),
+        hash_of(key),
     )
     if not rows:
         raise Refusal(
@@ -110,6 +111,8 @@ async def revoke_key(database: Database, project_id: int, name: str) -> None:
     Raises:
         Refusal: the project has no such key.
     """
+    if not is_name(name):
+        raise _unknown_key(name)
     rows = await database.call(
         """
         UPDATE meshhook.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
@@ -120,14 +123,12 @@ async def revoke_key(database: Database, project_id: int, name: str) -> None:
         name,
     )
     if not rows:
-        raise Refusal(404, "unknown-key", "There is no such key", f"The project has no key {name!r}.")
+        raise _unknown_key(name)
 
 
 async def project_of_key(database: Database, hash: bytes) -> int | None:
     """Whose key this is, by its hash; ``None`` when it is nobody's or was revoked."""
-    rows = await read(
-        database, "SELECT project_id FROM meshhook.api_keys WHERE hash = $1 AND revoked_at IS NULL", hash
-    )
+    rows = await read(database, "SELECT project_id FROM meshhook.api_keys WHERE hash = $1 AND revoked_at IS NULL", hash)
     return int(rows[0]["project_id"]) if rows else None
 
 
@@ -137,8 +138,10 @@ async def has_keys(database: Database) -> bool:
     return bool(rows[0][0])
 
 
-def key_hash(key: str) -> bytes:
-    """What of a key is stored. Its 256 random bits need neither salt nor a slow hash."""
+def hash_of(key: str) -> bytes:
+    """What of a key is stored."""
     return hashlib.sha256(key.encode()).digest()
 
 
+def _unknown_key(name: str) -> Refusal:
+    return Refusal(404, "unknown-key", "There is no such key", f"The project has no key {name[:120]!r}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, get, put
@@ -10,17 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from meshhook import catalog
+from meshhook.api.openapi import EndpointWrite, TakesEndpoint
 from meshhook.api.shared import Caller, decoded, problems_of
 from meshhook.catalog import Endpoint
-
-
-class EndpointWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which workflow an endpoint starts, and for which methods."""
-
-    workflow: str
-    methods: Annotated[list[str], msgspec.Meta(min_length=1, max_length=10)] = msgspec.field(
-        default_factory=lambda: ["POST"]
-    )
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -29,20 +21,25 @@ class Endpoints(msgspec.Struct, frozen=True):
     items: list[Endpoint]
 
 
-@put("/api/v1/endpoints/{path:path}", summary="Make or change an endpoint", responses=problems_of(400, 404, 409, 413))
+@put(
+    "/api/v1/endpoints/{path:path}",
+    summary="Make or change an endpoint",
+    operation_class=TakesEndpoint,
+    responses=problems_of(400, 404, 408, 409, 411, 413),
+)
 async def save_endpoint(
     caller: NamedDependency[Caller], path: FromPath[str], request: Request[Any, Any, Any]
 ) -> Endpoint:
     """From now on `POST /hooks/{path}` starts a run of the workflow."""
     wanted = decoded(await request.body(), EndpointWrite)
     saved = await catalog.save_endpoint(
-        caller.database, caller.project_id, str(path).removeprefix("/"), wanted.workflow, wanted.methods
+        caller.database, caller.project_id, path.removeprefix("/"), wanted.workflow, wanted.methods
     )
     caller.on_change()
     return saved
 
 
-@get("/api/v1/endpoints", summary="List endpoints")
+@get("/api/v1/endpoints", summary="List endpoints", responses=problems_of())
 async def list_endpoints(caller: NamedDependency[Caller]) -> Endpoints:
     """Every endpoint of the project, by path."""
     return Endpoints(await catalog.endpoints(caller.database, caller.project_id))

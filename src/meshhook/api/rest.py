@@ -1,125 +1,145 @@
-"""The REST API: everything of the API process but the hot path. A Litestar application behind a door of its own."""
+"""The REST API: everything of the API process but the hot path.
+
+request ──► guard (key, body, room) ──► Litestar ──► workflows, endpoints, runs, probes, pages ──► catalog, history
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import structlog
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from litestar.types import Scope
+from prometheus_client import CollectorRegistry
 
-from meshhook import __version__, catalog
-from meshhook.api import endpoints, problems, runs, workflows
+from meshhook import keys
+from meshhook.api import endpoints, openapi, pages, probes, problems, runs, workflows
 from meshhook.api.bridge import Asgi
-from meshhook.api.shared import Caller
+from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
+from meshhook.api.keyring import Keyring
+from meshhook.api.probes import Vitals
+from meshhook.api.shared import Caller, invalid_json
 from meshhook.config import Settings
 from meshhook.db.connect import Database
-from meshhook.errors import DatabaseError, DefinitionError, Refusal, Unavailable
+from meshhook.errors import DatabaseError, DefinitionError, Refusal
+from meshhook.store import Pressure
 
 _log = structlog.get_logger("meshhook.api")
-BODY_MAX_BYTES: Final = 2 * 1024 * 1024
 
 
 class Rest:
-    """The REST application and what it must be told from outside."""
+    """The REST application, and what it must be told from outside."""
 
     def __init__(
         self, settings: Settings, database: Database, registry: CollectorRegistry, on_change: Callable[[], None]
     ) -> None:
-        self._settings = settings
         self._database = database
         self._registry = registry
         self._on_change = on_change
-        self._database_error: DatabaseError | None = None
-        self._shards: int | None = None
-        self.closing = False
-        self.application: Asgi = self._make()  # type: ignore[assignment]
+        self._vitals = Vitals()
+        self._vitals.register(registry)
+        self._keyring = Keyring(database, in_force=settings.require_key or not settings.is_loopback)
+        slots = max(1, settings.database_connections // 2)
+        self.application: Asgi = Guard(self._litestar(), self._keyring, slots=slots)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the process is about to stop: then it is not ready."""
+        return self._vitals.closing
+
+    @closing.setter
+    def closing(self, closing: bool) -> None:
+        self._vitals.closing = closing
 
     def note_database(self, error: DatabaseError | None) -> None:
-        """The state of the database, as the pressure watcher last saw it."""
-        self._database_error = error
+        """The state of the database, as it was last seen."""
+        self._vitals.database_error = error
 
-    def _make(self) -> Litestar:
+    def note_pressure(self, pressure: Pressure) -> None:
+        """How far behind the workers are; the database answered."""
+        self._vitals.database_error, self._vitals.pressure = None, pressure
+
+    async def warn_without_keys(self) -> None:
+        """Say how to make a key when nobody can get in yet."""
+        if self._keyring.in_force and not await keys.has_keys(self._database):
+            _log.warning("the API asks for a key and there is none yet", make_one="meshhook key create NAME")
+
+    def _litestar(self) -> Any:
         return Litestar(
-            [*workflows.HANDLERS, *endpoints.HANDLERS, *runs.HANDLERS, *self._probes()],
-            dependencies={"caller": Provide(self._caller)},
+            [
+                *(workflows.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
+                *(probes.HANDLERS + pages.HANDLERS),
+            ],
+            dependencies={
+                "caller": Provide(self._caller, sync_to_thread=False),
+                "vitals": Provide(lambda: self._vitals, sync_to_thread=False),
+                "registry": Provide(lambda: self._registry, sync_to_thread=False),
+            },
             exception_handlers={Exception: _answer_problem},
-            openapi_config=OpenAPIConfig(
-                title="MeshHook",
-                version=__version__,
-                path="/openapi.json",
-                render_plugins=[JsonRenderPlugin()],
-                use_handler_docstrings=True,
-            ),
+            openapi_config=openapi.config(),
             request_max_body_size=BODY_MAX_BYTES,
             debug=False,
             logging_config=None,
         )
 
-    async def _caller(self) -> Caller:
-        return Caller(self._database, catalog.DEFAULT_PROJECT, self._count_shards, self._on_change)
-
-    async def _count_shards(self) -> int:
-        if self._shards is None:
-            rows = await catalog.read(self._database, "SELECT value::int FROM meshhook.settings WHERE name = 'shards'")
-            self._shards = int(rows[0][0])
-        return self._shards
-
-    def _probes(self) -> list[Any]:
-        @get("/healthz", summary="Is the process alive?")
-        async def healthz() -> dict[str, str]:
-            """Answers as long as the process can answer."""
-            return {"status": "alive"}
-
-        @get("/readyz", summary="Can it accept webhooks?")
-        async def readyz() -> dict[str, str]:
-            """503 while it shuts down or the database can't be reached."""
-            if self.closing:
-                raise problems.shutting_down()
-            if self._database_error is not None:
-                raise Unavailable(str(self._database_error))
-            return {"status": "ready"}
-
-        @get("/metrics", summary="Metrics in Prometheus' text format", media_type=CONTENT_TYPE_LATEST)
-        async def metrics() -> bytes:
-            """What this process counts."""
-            return generate_latest(self._registry)
-
-        return [healthz, readyz, metrics]
+    def _caller(self, scope: Scope) -> Caller:
+        return Caller(self._database, scope["state"]["project_id"], self._on_change)
 
 
 def make_rest(
     settings: Settings, database: Database, registry: CollectorRegistry, on_change: Callable[[], None]
 ) -> Rest:
-    """The REST application of one API process."""
+    """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints."""
     return Rest(settings, database, registry, on_change)
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    refusal = _as_refusal(error)
-    if refusal.status == 500:
-        _log.error("request failed", path=request.url.path, exc_info=error)
+    path = request.scope["path"]
+    refusal = _refusal_of(error) or problem_of(error, path)
     return Response(
-        problems.document(refusal, request.url.path),
+        problems.document(refusal, path),
         status_code=refusal.status,
         media_type=problems.CONTENT_TYPE,
         headers=refusal.headers,
     )
 
 
-def _as_refusal(error: Exception) -> Refusal:
+def _refusal_of(error: Exception) -> Refusal | None:
     match error:
         case DefinitionError():
             faults = [{"path": fault.path, "code": fault.code, "message": fault.message} for fault in error.faults]
-            return Refusal(
-                422, "invalid-definition", "The definition has faults", str(error)[:1000], extra={"errors": faults}
-            )
-        case HTTPException():
-            return Refusal(error.status_code, "bad-request", "Refused", error.detail)
+            count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
+            detail = f"It has {count}, listed under `errors`; nothing was saved."
+            return Refusal(422, "invalid-definition", "The definition has faults", detail, extra={"errors": faults})
+        case HTTPException(status_code=404):
+            return Refusal(404, "not-found", "There is nothing here", "Nothing answers at this path. Check the URL.")
+        case HTTPException(status_code=405):
+            return _method_not_allowed(error)
+        case HTTPException(status_code=400):
+            return Refusal(400, "bad-request", "The request has faults", _faults_of(error))
+        case RecursionError():
+            return invalid_json("nested too deeply")
         case _:
-            return problems.as_refusal(error)
+            return None
+
+
+def _method_not_allowed(error: HTTPException) -> Refusal:
+    allowed = {name.lower(): value for name, value in (error.headers or {}).items()}.get("allow", "")
+    return Refusal(
+        405,
+        "method-not-allowed",
+        "This path takes other methods",
+        f"This path takes {allowed or 'other methods'}.",
+        headers={"allow": allowed},
+    )
+
+
+def _faults_of(error: HTTPException) -> str:
+    """What Litestar found wrong with parameters, in a sentence."""
+    if isinstance(error.extra, list):
+        faults = [f"{fault.get('key', '?')}: {fault.get('message', '')}" for fault in error.extra]
+        return "; ".join(faults)[:1000] + "."
+    return error.detail

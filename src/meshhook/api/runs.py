@@ -10,11 +10,11 @@ from litestar.params import FromPath, QueryParameter
 
 from meshhook import history
 from meshhook.api.shared import Caller, problems_of
-from meshhook.history import PAGE_MAX, Events, RunDetail, RunPage
+from meshhook.history import EVENTS_MAX, PAGE_MAX, EventPage, RunDetail, RunPage
 from meshhook.model import RunStatus
 
 
-@get("/api/v1/runs", summary="List runs, newest first", responses=problems_of(400))
+@get("/api/v1/runs", summary="List runs, newest first", responses=problems_of(400, 404))
 async def list_runs(
     caller: NamedDependency[Caller],
     status: Annotated[RunStatus | None, QueryParameter(description="Only runs that stand so.")] = None,
@@ -26,7 +26,6 @@ async def list_runs(
     return await history.runs(
         caller.database,
         caller.project_id,
-        await caller.shards(),
         status=status,
         workflow=workflow,
         cursor=cursor,
@@ -40,10 +39,15 @@ async def get_run(caller: NamedDependency[Caller], id: FromPath[str]) -> RunDeta
     return await history.run(caller.database, caller.project_id, id)
 
 
-@get("/api/v1/runs/{id:str}/events", summary="Read the journal of a run", responses=problems_of(404))
-async def get_events(caller: NamedDependency[Caller], id: FromPath[str]) -> Events:
-    """What happened to a run, event by event."""
-    return await history.events(caller.database, caller.project_id, id)
+@get("/api/v1/runs/{id:str}/events", summary="Read the journal of a run", responses=problems_of(400, 404))
+async def get_events(
+    caller: NamedDependency[Caller],
+    id: FromPath[str],
+    after: Annotated[int, QueryParameter(ge=0, le=2**31 - 1, description="Only events behind this `seq`.")] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=EVENTS_MAX, description="Events a page, at most.")] = EVENTS_MAX,
+) -> EventPage:
+    """What happened to a run, event by event. A page has some MiB at most; go on with `after` = `next`."""
+    return await history.events(caller.database, caller.project_id, id, after=after, limit=limit)
 
 
 HANDLERS = [list_runs, get_run, get_events]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
@@ -26,7 +26,6 @@ class Caller:
 
     database: Database
     project_id: int
-    shards: Callable[[], Awaitable[int]]
     on_change: Callable[[], None]
 
 
@@ -52,13 +51,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 _ALWAYS: Final = (401, 500, 503, 504)
 
 
-def problems_of(*statuses: int) -> Mapping[int, ResponseSpec]:
-    """The problem documents an operation may answer with, next to those that any may."""
+def problems_of(*statuses: int, always: Iterable[int] = _ALWAYS) -> Mapping[int, ResponseSpec]:
+    """The problem documents an operation may answer with, next to those that any may that asks the database."""
     return {
         status: ResponseSpec(
-            Problem, description=HTTPStatus(status).phrase, media_type=CONTENT_TYPE, generate_examples=False
+            Problem,
+            description=HTTPStatus(status).phrase,
+            media_type=CONTENT_TYPE,
+            generate_examples=False,
         )
-        for status in sorted({*statuses, *_ALWAYS})
+        for status in sorted({*statuses, *always})
     }
 
 

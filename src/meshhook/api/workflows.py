@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -11,9 +10,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from meshhook import catalog
+from meshhook.api.openapi import TakesDefinition
 from meshhook.api.shared import Caller, problems_of
 from meshhook.catalog import Version, VersionDetail, Workflow, WorkflowDetail
-from meshhook.definition import SCHEMA, parse_text
+from meshhook.definition import SCHEMA
 from meshhook.errors import DefinitionError, Fault
 
 
@@ -29,12 +29,15 @@ class Versions(msgspec.Struct, frozen=True):
     items: list[Version]
 
 
-@put("/api/v1/workflows/{name:str}", summary="Save the draft of a workflow", responses=problems_of(400, 413, 422))
+@put(
+    "/api/v1/workflows/{name:str}",
+    summary="Save the draft of a workflow",
+    operation_class=TakesDefinition,
+    responses=problems_of(400, 408, 411, 413, 422),
+)
 async def save_draft(caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]) -> Workflow:
     """The body is a workflow definition. Every fault is reported at once, with its JSON path; then nothing is saved."""
-    text = utf8(await request.body())
-    await asyncio.to_thread(parse_text, text)
-    saved = await catalog.save_draft(caller.database, caller.project_id, name, text)
+    saved = await catalog.save_draft(caller.database, caller.project_id, name, _text(await request.body()))
     caller.on_change()
     return saved
 
@@ -50,7 +53,7 @@ async def publish(caller: NamedDependency[Caller], name: FromPath[str]) -> Respo
     return Response(version, status_code=201 if is_new else 200)
 
 
-@get("/api/v1/workflows", summary="List workflows")
+@get("/api/v1/workflows", summary="List workflows", responses=problems_of())
 async def list_workflows(caller: NamedDependency[Caller]) -> Workflows:
     """Every workflow of the project, by name."""
     return Workflows(await catalog.workflows(caller.database, caller.project_id))
@@ -74,13 +77,18 @@ async def get_version(caller: NamedDependency[Caller], name: FromPath[str], numb
     return await catalog.version(caller.database, caller.project_id, name, number)
 
 
-@get("/api/v1/schemas/definition.json", summary="The JSON Schema of definitions", media_type="application/schema+json")
-async def definition_schema() -> dict[str, Any]:
+@get(
+    "/api/v1/schemas/definition.json",
+    summary="The JSON Schema of definitions",
+    media_type="application/schema+json",
+    responses=problems_of(),
+)
+async def get_schema() -> dict[str, Any]:
     """What `meshhook workflow schema` prints."""
     return SCHEMA
 
 
-def utf8(body: bytes) -> str:
+def _text(body: bytes) -> str:
     """The body as text.
 
     Raises:
@@ -92,4 +100,4 @@ def utf8(body: bytes) -> str:
         raise DefinitionError([Fault("$", "no-json", f"not UTF-8: {error.reason} at byte {error.start}")]) from None
 
 
-HANDLERS = [save_draft, publish, list_workflows, get_workflow, list_versions, get_version, definition_schema]
+HANDLERS = [save_draft, publish, list_workflows, get_workflow, list_versions, get_version, get_schema]

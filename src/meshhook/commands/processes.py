@@ -26,6 +26,7 @@ from meshhook.config import Loaded, Settings
 SERVE = (
     "host",
     "port",
+    "require_key",
     "body_limit_bytes",
     "accept_batch_max",
     "accept_buffer_max",

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import resources
+from typing import Any, Final
 
 from meshhook.db.connect import Database, Row
+
+_QUERIES: Final = resources.files("meshhook.db").joinpath("sql/queries")
+
+
+def query(name: str) -> str:
+    """The text of ``sql/queries/<name>.sql``."""
+    return _QUERIES.joinpath(f"{name}.sql").read_text("utf-8")
 
 
 async def read(database: Database, query: str, *arguments: Any) -> list[Row]:

@@ -1,0 +1,183 @@
+"""What every request of the REST API passes before it is answered: who calls, is the body fit to be read, is there room.
+
+The hot path has the first claim on the connections to the database, so only half of them are ever used here at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from meshhook import keys
+from meshhook.accept import overloaded
+from meshhook.api import problems
+from meshhook.api.bridge import Asgi
+from meshhook.api.keyring import Keyring
+from meshhook.errors import Refusal
+
+BODY_MAX_BYTES: Final = 2 * 1024 * 1024
+_WITH_BODY: Final = ("PUT", "PATCH")
+_BODY_S_MAX: Final = 30.0
+_WAITING_MAX: Final = 200
+_OPEN: Final = ("/healthz", "/readyz", "/problems")
+_WITHOUT_DATABASE: Final = (*_OPEN, "/metrics", "/openapi.json")
+_log = structlog.get_logger("meshhook.api")
+
+_HEADERS: Final = {
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+"""On every response that does not set them itself. No CORS header: pages of other origins are not let in."""
+
+
+class Guard:
+    """An ASGI application around another."""
+
+    def __init__(self, inner: Asgi, keyring: Keyring, *, slots: int) -> None:
+        self._inner = inner
+        self._keyring = keyring
+        self._slots = asyncio.Semaphore(slots)
+        self._waiting = 0
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer one request."""
+        answer = _Answer(send, head=scope["method"] == "HEAD")
+        if answer.head:
+            scope = {**scope, "method": "GET"}
+        try:
+            await self._admit(scope)
+            if _is_below(scope["path"], _WITHOUT_DATABASE):
+                await self._inner(scope, receive, answer.send)
+            else:
+                await self._answer(scope, await _whole_body(scope, receive), answer)
+        except Exception as error:  # noqa: BLE001 whoever asks is always answered
+            if not answer.begun:
+                await answer.send_problem(problem_of(error, scope["path"]), scope["path"])
+
+    async def _admit(self, scope: dict[str, Any]) -> None:
+        if _is_below(scope["path"], _OPEN):
+            return
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        authorization = headers.get(b"authorization")
+        if authorization is None and not self._keyring.in_force:
+            _check_local(headers.get(b"host", ""), headers.get(b"origin"))
+            project_id = keys.DEFAULT_PROJECT
+        else:
+            project_id = await self._keyring.project_of(authorization)
+        scope["state"]["project_id"] = project_id
+
+    async def _answer(self, scope: dict[str, Any], body: bytes, answer: _Answer) -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        if self._waiting >= _WAITING_MAX:
+            raise overloaded("Too many calls of the API wait already.", 1)
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            await self._inner(scope, receive, answer.send)
+        finally:
+            self._slots.release()
+
+
+def problem_of(error: Exception, path: str) -> Refusal:
+    """What to tell about an error; what is nobody's fault but ours is logged."""
+    refusal = problems.as_refusal(error)
+    if refusal.status == 500:
+        _log.error("request failed", path=path, exc_info=error)
+    return refusal
+
+
+class _Answer:
+    """The response of one request, with our headers."""
+
+    def __init__(self, send: Any, *, head: bool) -> None:
+        self._send = send
+        self.head = head
+        self.begun = False
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            own = {name.lower() for name, _ in message["headers"]}
+            ours = [(name, value) for name, value in _HEADERS.items() if name not in own]
+            message = {**message, "headers": [*message["headers"], *ours]}
+        elif self.head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def send_problem(self, refusal: Refusal, path: str) -> None:
+        headers = [(b"content-type", problems.CONTENT_TYPE.encode())]
+        headers += [(name.encode(), value.encode("latin-1")) for name, value in refusal.headers.items()]
+        await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": problems.document(refusal, path)})
+
+
+async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
+    """The body, read before anything is held for this request: a slow sender keeps nobody waiting but himself.
+
+    Raises:
+        Refusal: it is too long, does not say how long it is, or takes too long.
+    """
+    if scope["method"] not in _WITH_BODY:
+        return b""  # what is sent all the same is not read
+    length = dict(scope["headers"]).get(b"content-length", b"").decode("latin-1")
+    if not length:
+        raise Refusal(
+            411, "length-required", "The length of the body is missing", "Send the body with a Content-Length header."
+        )
+    if not (length.isascii() and length.isdecimal()) or int(length) > BODY_MAX_BYTES:
+        raise Refusal(
+            413,
+            "body-too-large",
+            "The body is too large",
+            f"A body may have at most {BODY_MAX_BYTES} bytes. Nothing was stored.",
+        )
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_S_MAX):
+            while True:
+                message = await receive()
+                body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        raise Refusal(408, "body-too-slow", "The body took too long", "Nothing was stored; send it again.") from None
+
+
+def _check_local(host: str, origin: str | None) -> None:
+    """Without keys only this machine may call, and no page of another site that happens to be open in its browser.
+
+    Such a page can send requests here, or make its own name point to this machine (DNS rebinding); either shows in these
+    headers. Only HTTP/2 comes without a host, and no browser speaks that to a server without TLS.
+    """
+    name = urlsplit(f"//{host}").hostname or ""
+    if (host and not _is_loopback(name)) or (origin is not None and urlsplit(origin).netloc != host):
+        raise Refusal(
+            403,
+            "not-local",
+            "Only calls from this machine are answered here",
+            "No API key is in force, so a call must come from this machine, by a loopback address. Set require_key to true to "
+            "be reached in another way, and send a key.",
+        )
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _is_below(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path == root or path.startswith(root + "/") for root in roots)

@@ -1,0 +1,157 @@
+"""The OpenAPI document: made from the types of the handlers, completed by what Litestar does not see.
+
+That is the hot path, which is no handler of Litestar, and the bodies that are read as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from litestar import Request
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, OpenAPIMediaType, Operation, Reference, RequestBody, SecurityScheme
+
+from meshhook import __version__
+from meshhook.api.problems import CONTENT_TYPE
+from meshhook.definition import SCHEMA
+
+_SCHEMAS: Final = "#/components/schemas/"
+
+
+def config() -> OpenAPIConfig:
+    """How Litestar makes and serves the document: as JSON alone, no page that would load scripts from elsewhere."""
+    return OpenAPIConfig(
+        title="MeshHook",
+        version=__version__,
+        description="Webhook-first, durable workflows on Postgres. Errors are problem documents (RFC 9457).",
+        path="/openapi.json",
+        render_plugins=[_Complete()],
+        use_handler_docstrings=True,
+        security=[{"key": []}],
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="An API key (`mh_…`). Needed unless the server listens on loopback alone.",
+                )
+            }
+        ),
+    )
+
+
+@dataclass
+class TakesDefinition(Operation):
+    """An operation whose body is a workflow definition."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("Definition")
+
+
+@dataclass
+class TakesEndpoint(Operation):
+    """An operation whose body says where an endpoint leads."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("EndpointWrite")
+
+
+class EndpointWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which workflow an endpoint starts, and for which methods."""
+
+    workflow: str
+    methods: list[str] = msgspec.field(default_factory=lambda: ["POST"])
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A delivery is stored. ``duplicate``: an earlier one with the same key and body made the run."""
+
+    run_id: str
+    status_url: str
+    duplicate: bool
+
+
+class _Complete(JsonRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return msgspec.json.encode(completed(openapi_schema))
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the schemas of raw bodies and the hot path."""
+    _, made = msgspec.json.schema_components([EndpointWrite, Accepted], ref_template=_SCHEMAS + "{name}")
+    schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}
+    return {
+        **document,
+        "components": {**document["components"], "schemas": schemas},
+        "paths": {"/hooks/{path}": _HOOKS, **document["paths"]},
+    }
+
+
+def _body(schema: str) -> RequestBody:
+    media_type = OpenAPIMediaType(schema=Reference(ref=_SCHEMAS + schema))
+    return RequestBody(required=True, content={"application/json": media_type})
+
+
+def _relocated(schema: Any, root: str) -> Any:
+    """A JSON Schema whose references into itself still hold when it stands below ``root``."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace("#/", root, 1) if key == "$ref" else _relocated(value, root)
+            for key, value in schema.items()
+            if key != "$schema"
+        }
+    return [_relocated(item, root) for item in schema] if isinstance(schema, list) else schema
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {CONTENT_TYPE: {"schema": {"$ref": _SCHEMAS + "Problem"}}}}
+
+
+_HOOKS: Final[dict[str, Any]] = {
+    "post": {
+        "operationId": "DeliverWebhook",
+        "summary": "Deliver a webhook",
+        "description": "Answered after the delivery is committed. Endpoints may take other methods too.",
+        "security": [{}],
+        "parameters": [
+            {
+                "name": "path",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string"},
+                "description": "May hold `/`.",
+            },
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string"},
+                "description": "Deliveries with one key make one run, for 24 hours unless configured otherwise.",
+            },
+            {
+                "name": "webhook-id",
+                "in": "header",
+                "schema": {"type": "string"},
+                "description": "The key when that is missing.",
+            },
+        ],
+        "requestBody": {"content": {"*/*": {}}},
+        "responses": {
+            "202": {
+                "description": "Stored.",
+                "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "Accepted"}}},
+            },
+            "400": _problem("No valid JSON under a JSON content type, or a bad key."),
+            "404": _problem("There is no such endpoint."),
+            "405": _problem("The endpoint takes other methods."),
+            "409": _problem("The workflow is not published."),
+            "413": _problem("The body is too large."),
+            "422": _problem("The key was used with another body."),
+            "500": _problem("Something broke; whether it was stored is unknown."),
+            "503": _problem("Nothing was stored; send again after Retry-After seconds."),
+            "504": _problem("Whether it was stored is unknown; send again with the same key."),
+        },
+    }
+}
