@@ -37,6 +37,8 @@ _log = structlog.get_logger("meshhook")
 _ALIVE = timedelta(seconds=5)
 _HEARTBEAT_S = 0.5
 _PRESSURE_S = 0.1
+_QUIET_S = 0.1
+_QUIET_S_MAX = 1.5
 
 
 async def migrate(settings: Settings) -> migrations.Migrated:
@@ -58,9 +60,7 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-async def _serve_until(
-    stop: asyncio.Event, settings: Settings, database: Database, store: Store, shards: int
-) -> None:
+async def _serve_until(stop: asyncio.Event, settings: Settings, database: Database, store: Store, shards: int) -> None:
     registry = CollectorRegistry()
     metrics = ApiMetrics(registry)
     acceptor = Acceptor(
@@ -80,16 +80,26 @@ async def _serve_until(
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))
         serving = tasks.create_task(server.serve())
+        with suppress(DatabaseError):
+            await rest.warn_without_keys()
         _log.info("serving", url=f"http://{settings.host}:{settings.port}", shards=shards)
         await stop.wait()
-        # New deliveries get 503, those taken are committed and answered; only then the sockets close.
+        # New deliveries get 503 and "connection: close", those taken are committed and answered. The sockets close when
+        # senders have gone quiet: what is still on its way into a closed socket would have no answer at all.
         hooks.closing = rest.closing = True
         async with asyncio.timeout(settings.shutdown_s):
             await acceptor.close()
+        await _quiet(hooks)
         watching.cancel()
         server.stop()
         await serving
     _log.info("stopped")
+
+
+async def _quiet(hooks: Hooks) -> None:
+    deadline = time.monotonic() + _QUIET_S_MAX
+    while hooks.quiet_s() < _QUIET_S and time.monotonic() < deadline:
+        await asyncio.sleep(_QUIET_S / 4)
 
 
 def _server(settings: Settings, hooks: Hooks, rest: Rest) -> Server:
@@ -117,7 +127,7 @@ async def _watch_pressure(store: Store, door: Door, rest: Rest) -> None:
     except DatabaseError as error:
         rest.note_database(error)
         return
-    rest.note_database(None)
+    rest.note_pressure(pressure)
     door.observe(pressure, time.monotonic())
 
 

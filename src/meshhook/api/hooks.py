@@ -20,6 +20,8 @@ from meshhook.errors import Refusal
 from meshhook.store import Endpoint, Store
 
 PREFIX: Final = "/hooks/"
+_JSON: Final = [("content-type", "application/json")]
+_LAST_JSON: Final = [*_JSON, ("connection", "close")]
 _ENDPOINT_TTL_S: Final = 2.0
 _ENDPOINTS_MAX: Final = 10_000
 _log = structlog.get_logger("meshhook.hooks")
@@ -72,19 +74,28 @@ class Hooks:
         self._metrics = metrics
         self._body_limit_bytes = body_limit_bytes
         self._clock = clock
+        self._under_way = 0
+        self._last_at = clock()
         self.closing = False
+
+    def quiet_s(self) -> float:
+        """Seconds since the last request came; 0 while one is under way."""
+        return 0.0 if self._under_way else self._clock() - self._last_at
 
     async def __call__(self, scope: Any, protocol: Any) -> None:
         """Answer one request: 202 after the commit, or a problem document."""
-        began = self._clock()
+        began = self._last_at = self._clock()
+        self._under_way += 1
         try:
             self._check_door(began)
             answer = await self._take(scope, protocol)
         except Exception as error:  # noqa: BLE001 the sender is always answered; what is not his fault is logged
             self._refuse(scope, protocol, error)
         else:
-            protocol.response_bytes(202, [("content-type", "application/json")], answer)
+            protocol.response_bytes(202, _LAST_JSON if self.closing else _JSON, answer)
             self._metrics.accepted(self._clock() - began)
+        finally:
+            self._under_way -= 1
 
     def _check_door(self, now: float) -> None:
         if self.closing:
