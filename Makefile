@@ -44,6 +44,10 @@ format: venv ## put the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: schema
+schema: venv ## write docs/reference/schema.sql from the migrations
+	@$(HERMETIC) $(BIN)/python tools/schema.py
+
 .PHONY: lock
 lock: python ## choose new versions and write both lock files (UPGRADE= keeps what is locked)
 	@sh tools/lock.sh "$(PYTHON)" $(if $(filter undefined,$(origin UPGRADE)),--upgrade,$(UPGRADE))
