@@ -17,6 +17,7 @@ from meshhook.accept import overloaded
 from meshhook.api import problems
 from meshhook.api.bridge import Asgi
 from meshhook.api.keyring import Keyring
+from meshhook.api.shared import not_found
 from meshhook.errors import Refusal
 
 BODY_MAX_BYTES: Final = 2 * 1024 * 1024
@@ -72,6 +73,8 @@ class Guard:
         else:
             project_id = await self._keyring.project_of(authorization)
         scope["state"]["project_id"] = project_id
+        if "//" in scope["path"] or scope["path"].endswith("/"):
+            raise not_found()  # Litestar would read another path out of it
 
     async def _answer(self, scope: dict[str, Any], body: bytes, answer: _Answer) -> None:
         async def receive() -> dict[str, Any]:

@@ -14,8 +14,7 @@ from litestar import MediaType, Response, get
 from litestar.params import FromPath
 from markdown_it import MarkdownIt
 
-from meshhook.api.shared import problems_of
-from meshhook.errors import Refusal
+from meshhook.api.shared import not_found, problems_of
 
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 16px/1.6 system-ui, sans-serif; }
@@ -50,7 +49,7 @@ async def get_problem(name: FromPath[str]) -> Response[str]:
     """What happened, and what to do: the page that the `type` of a problem document leads to."""
     text = sections().get(name)
     if text is None:
-        raise Refusal(404, "not-found", "There is nothing here", "There is no such type of problem.")
+        raise not_found()
     return _page(name, MarkdownIt("commonmark", {"html": False}).render(text))
 
 

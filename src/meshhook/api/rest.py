@@ -21,7 +21,7 @@ from meshhook.api.bridge import Asgi
 from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
 from meshhook.api.keyring import Keyring
 from meshhook.api.probes import Vitals
-from meshhook.api.shared import Caller, invalid_json
+from meshhook.api.shared import Caller, invalid_json, not_found
 from meshhook.config import Settings
 from meshhook.db.connect import Database
 from meshhook.errors import DatabaseError, DefinitionError, Refusal
@@ -115,7 +115,7 @@ def _refusal_of(error: Exception) -> Refusal | None:
             detail = f"It has {count}, listed under `errors`; nothing was saved."
             return Refusal(422, "invalid-definition", "The definition has faults", detail, extra={"errors": faults})
         case HTTPException(status_code=404):
-            return Refusal(404, "not-found", "There is nothing here", "Nothing answers at this path. Check the URL.")
+            return not_found()
         case HTTPException(status_code=405):
             return _method_not_allowed(error)
         case HTTPException(status_code=400):

@@ -83,3 +83,8 @@ def decoded(body: bytes, type: type[T]) -> T:
 def invalid_json(reason: str) -> Refusal:
     """The body says it is JSON, and is not."""
     return Refusal(400, "invalid-json", "The body is no valid JSON", f"The body is no valid JSON: {reason}.")
+
+
+def not_found() -> Refusal:
+    """No call has this path."""
+    return Refusal(404, "not-found", "There is nothing here", "Nothing answers at this path. Check the URL.")

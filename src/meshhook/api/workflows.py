@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post, put
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from meshhook import catalog
@@ -42,7 +43,11 @@ async def save_draft(caller: NamedDependency[Caller], name: FromPath[str], reque
     return saved
 
 
-@post("/api/v1/workflows/{name:str}/versions", summary="Publish the draft", responses=problems_of(404, 422))
+@post(
+    "/api/v1/workflows/{name:str}/versions",
+    summary="Publish the draft",
+    responses={200: ResponseSpec(Version, description="It was published already."), **problems_of(404, 422)},
+)
 async def publish(caller: NamedDependency[Caller], name: FromPath[str]) -> Response[Version]:
     """Makes the draft the next immutable version, which runs accepted from now on get (201).
 
