@@ -50,7 +50,8 @@ def package_index(tmp_path_factory: pytest.TempPathFactory) -> None:
 def project(tmp_path: Path) -> Path:
     """In a folder with a space in its name."""
     made = tmp_path / "a project"
-    shutil.copytree(ROOT / "tools", made / "tools")
+    for name in ("docs", "tools"):
+        shutil.copytree(ROOT / name, made / name)
     for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, made / name)
     for package in ("meshhook", "meshproof"):
