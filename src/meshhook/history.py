@@ -25,8 +25,8 @@ PAGE_MAX: Final = 500
 EVENTS_MAX: Final = 1_000
 _AFTER_ALL: Final = UUID(int=(1 << 128) - 1)
 
-_SCAN: Final = query("runs_page")
-_SCANNED: Final = query("runs_scanned")
+_PAGE: Final = "SELECT * FROM meshhook.runs_page($1, $2, $3, $4, $5, $6)"
+_SCANNED: Final = "SELECT meshhook.runs_scanned($1, $2)"
 _RUN: Final = query("run")
 _EVENTS: Final = query("run_events")
 
@@ -93,7 +93,7 @@ async def runs(
     async with database.connection() as connection:
         workflow_id = None if workflow is None else await _id_of(connection, project_id, workflow)
         for shard in range(await _shards(connection)):
-            rows = await connection.fetch(_SCAN, shard, before, project_id, status, workflow_id, limit + 1)
+            rows = await connection.fetch(_PAGE, shard, before, project_id, status, workflow_id, limit + 1)
             end = rows[-1]["id"] if len(rows) > limit else await connection.fetchval(_SCANNED, shard, before)
             found += rows
             seen_from = max(filter(None, (seen_from, end)), default=None)
