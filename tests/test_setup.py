@@ -86,18 +86,13 @@ def make(project: Path, target: str, *arguments: str) -> subprocess.CompletedPro
 
 
 def test_installs_in_any_environment_and_only_when_there_is_something_to_do(project: Path, package_index: None) -> None:
+    (project / ".venv" / "bin").mkdir(parents=True)  # as an interrupted run leaves it
     first = make(project, "up")
     assert first.returncode == 0, first.stderr
     assert first.stdout == f"{project / '.venv'} []\n"
     assert "making .venv" in first.stderr
 
     assert make(project, "up").stderr == "", "nothing to do, nothing said"
-
-    (project / ".venv" / ".installed").unlink()  # interrupted
-    (project / ".venv" / "bin" / "python").unlink()
-    again = make(project, "up")
-    assert (again.returncode, again.stdout) == (0, first.stdout)
-    assert "making .venv" in again.stderr
 
     lock = project / "requirements-dev.lock"
     lock.write_text(lock.read_text() + "# changed\n")
