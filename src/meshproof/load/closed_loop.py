@@ -79,6 +79,11 @@ class ClosedLoop:
         """Processor time of this process over wall time, in cores."""
         self.held: list[Held] = []
 
+    @property
+    def transactions(self) -> int:
+        """What looking for finished runs has cost the database."""
+        return self._finished.transactions if self._finished else 0
+
     async def run(self) -> None:
         """Every level, to its end or to the bound of time."""
         await asyncio.sleep(max(0, self._recorder.clock.start_ns - perf_counter_ns()) / 1e9)

@@ -8,33 +8,30 @@ among the suite's own transactions.
 
 from __future__ import annotations
 
-import asyncio
 from itertools import islice
 from time import perf_counter
-from typing import Any
 
-import asyncpg
+from meshproof.database import ERRORS, Reader, shard_of
+from meshproof.sql import statement
 
 BATCH = 1_000
 PAUSE_FACTOR = 4.0
 PAUSE_S_MAX = 0.1
-QUERY = """
-SELECT w.ordinal::int FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY AS w (shard, id, ordinal)
-JOIN meshhook.runs r ON r.shard = w.shard AND r.id = w.id
-WHERE r.id BETWEEN $3 AND $4 AND r.finished_at IS NOT NULL
-"""
+ASK_S_MAX = 2.0
 
 
 class Finished:
     """Watches runs until they are finished."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._connection: asyncpg.Connection[Any] | None = None
+        self._reader = Reader(dsn)
         self._watched: dict[str, None] = {}
         self._next_at = 0.0
-        self.transactions = 0
+
+    @property
+    def transactions(self) -> int:
         """How many transactions this has cost the database."""
+        return self._reader.transactions
 
     def watch(self, run_id: str) -> None:
         """Look out for the end of this run."""
@@ -47,8 +44,7 @@ class Finished:
         began = perf_counter()
         try:
             found = await self._ask(list(islice(self._watched, BATCH)))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            await self.close()
+        except ERRORS:
             self._next_at = perf_counter() + PAUSE_S_MAX
             return []
         for run_id in found:
@@ -59,18 +55,11 @@ class Finished:
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
-        await asyncio.sleep(0)
+        await self._reader.close()
 
     async def _ask(self, run_ids: list[str]) -> list[str]:
-        if self._connection is None:
-            self._connection = await asyncpg.connect(
-                self._dsn, timeout=2.0, server_settings={"application_name": "meshproof"}
-            )
-        # The 12 bits behind the version of a run id are its shard: the primary key is known without asking.
-        shards = [int(run_id[15:18], 16) for run_id in run_ids]
-        rows = await self._connection.fetch(QUERY, shards, run_ids, min(run_ids), max(run_ids), timeout=2.0)
-        self.transactions += 1
+        shards = [shard_of(run_id) for run_id in run_ids]
+        rows = await self._reader.fetch(
+            statement("finished"), shards, run_ids, min(run_ids), max(run_ids), timeout=ASK_S_MAX
+        )
         return [run_ids[row[0] - 1] for row in rows]

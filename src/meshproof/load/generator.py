@@ -42,10 +42,14 @@ class Progress:
 
     sent: int = 0
     ok: int = 0
+    new: int = 0
+    """Of those acknowledged, the ones that were not answered with the run of an earlier delivery."""
     fail: int = 0
     unknown: int = 0
     in_flight: int = 0
     level: int | None = None
+    transactions: int = 0
+    """What looking for finished runs has cost the database."""
     recent_us: list[int] = field(default_factory=list)
     """Accept latencies since the last time they were taken."""
 
@@ -79,10 +83,12 @@ class Generator:
         for part in self._progress:
             total.sent += part.sent
             total.ok += part.ok
+            total.new += part.new
             total.fail += part.fail
             total.unknown += part.unknown
             total.in_flight += part.in_flight
             total.level = part.level
+            total.transactions += part.transactions
             total.recent_us += part.recent_us
             part.recent_us = []
         return total
@@ -138,7 +144,9 @@ class Generator:
             message = await _read(process)
             if "done" in message:
                 certificate: dict[str, Any] = message["done"]
-                self._note(number, {**certificate["tally"], "in_flight": 0, "level": None, "recent_us": []})
+                self._note(
+                    number, {**certificate["tally"], "transactions": certificate["transactions"], "recent_us": []}
+                )
                 return certificate
             if "progress" in message:
                 self._note(number, message["progress"])
@@ -231,7 +239,7 @@ def certificate_of(certificates: list[dict[str, Any]], calibration: Calibration,
         processes.append(
             {
                 "process": certificate["process"],
-                "nice": certificate["nice"],
+                "scheduling": certificate["scheduling"],
                 "lag_ms": lag,
                 "cpu_share": certificate["cpu_share"],
                 "unsent": certificate["unsent"],

@@ -37,7 +37,7 @@ class Recorder:
         self.clock = clock
         self._attempts = LineWriter(folder / f"{process}.attempts.ndjson")
         self._outcomes = LineWriter(folder / f"{process}.outcomes.ndjson")
-        self.tally: Counter[str] = Counter(sent=0, ok=0, fail=0, unknown=0)
+        self.tally: Counter[str] = Counter(sent=0, ok=0, new=0, fail=0, unknown=0)
         self.lag_us = array("q")
         """How late each request was handed over, against the time it was planned for."""
         self.recent_us: list[int] = []
@@ -59,6 +59,8 @@ class Recorder:
         sent_us = self.clock.wall_us(exchange.sent_ns) if exchange.sent_ns else None
         self._outcomes.add(ledger_line(exchange.attempt.n, delivery, outcome, sent_us, self.clock.wall_us(reply_ns)))
         self.tally[outcome.verdict] += 1
+        if outcome.verdict == "ok" and not outcome.duplicate:
+            self.tally["new"] += 1
         if outcome.verdict == "ok" and len(self.recent_us) < RECENT_MAX:
             self.recent_us.append((reply_ns - intended_ns) // 1_000)
         return outcome

@@ -1,0 +1,73 @@
+"""Processor time and memory of the processes of each role, children included; of the suite, itself alone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TypedDict
+
+import psutil
+
+
+class Usage(TypedDict):
+    """What the processes of one role have used."""
+
+    cpu_s: float
+    """Processor time since the run began to be observed; it never falls, also when a process dies."""
+    rss_bytes: int
+    """Memory now. Of Postgres: its proportional share, so that shared buffers count once."""
+    processes: int
+
+
+class Meter:
+    """Reads the processes of every role, again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, psutil.Process] = {}
+        self._cpu_s: dict[str, dict[int, float]] = {}
+
+    def read(self, roles: dict[str, list[int]]) -> dict[str, Usage]:
+        """The usage of each role. A process that is gone keeps the processor time it had."""
+        return {role: self._read_role(role, pids) for role, pids in roles.items()}
+
+    def _read_role(self, role: str, pids: list[int]) -> Usage:
+        cpu_s = self._cpu_s.setdefault(role, {})
+        rss_bytes = processes = 0
+        for pid in pids:
+            with suppress(psutil.Error):
+                main = self._process(pid)
+                # Everything is a child of the suite.
+                alone = pid == os.getpid()
+                family = [main] if alone else [main, *main.children(recursive=True)]
+                processes += len(family)
+                # What ended children have used is in the account of their parent.
+                used_s = sum(map(_own_s, family)) + (0.0 if alone else _ended_children_s(main))
+                cpu_s[pid] = max(cpu_s.get(pid, 0.0), used_s)
+                rss_bytes += sum(_bytes(process, shared=len(family) > 1) for process in family)
+        return {"cpu_s": sum(cpu_s.values()), "rss_bytes": rss_bytes, "processes": processes}
+
+    def _process(self, pid: int) -> psutil.Process:
+        if pid not in self._known or not self._known[pid].is_running():
+            self._known[pid] = psutil.Process(pid)
+        return self._known[pid]
+
+
+def _own_s(process: psutil.Process) -> float:
+    with suppress(psutil.Error):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
+def _ended_children_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.children_user + times.children_system)
+
+
+def _bytes(process: psutil.Process, *, shared: bool) -> int:
+    with suppress(psutil.Error):
+        if shared:
+            full = process.memory_full_info()
+            return int(getattr(full, "pss", full.rss))
+        return int(process.memory_info().rss)
+    return 0
