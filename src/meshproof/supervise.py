@@ -29,15 +29,14 @@ class Incidents:
 
     def __init__(self, path: Path) -> None:
         self._lines = LineWriter(path)
-        self.count = 0
-        self.latest = ""
+        self.unseen: list[str] = []
+        """What nobody was shown yet; emptied by whoever shows it."""
 
     def add(self, role: str, pid: int, what: str) -> None:
         """Put something on record now."""
         self._lines.add_json({"at_us": time.time_ns() // 1_000, "role": role, "pid": pid, "what": what})
         self._lines.flush()
-        self.count += 1
-        self.latest = f"{role} {pid} {what}"
+        self.unseen.append(f"{role} (process {pid}) {what}")
 
     def close(self) -> None:
         """Close the file."""

@@ -18,8 +18,7 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -58,6 +57,14 @@ class Target(Protocol):
         """Raise when it cannot be kept running any more."""
         ...
 
+    async def start(self) -> None:
+        """Bring it to where it accepts deliveries."""
+        ...
+
+    async def stop(self) -> None:
+        """End what `start` started, as far as it came."""
+        ...
+
 
 async def prepare(target: Target, plan: Plan) -> None:
     """Publish the workflows of a plan and bind their endpoints."""
@@ -67,7 +74,7 @@ async def prepare(target: Target, plan: Plan) -> None:
 
 
 class Embedded:
-    """An engine of our own. Entering starts it; leaving ends it and removes everything it had."""
+    """An engine of our own, in a folder that the reaper removes."""
 
     host = "127.0.0.1"
 
@@ -107,20 +114,12 @@ class Embedded:
         for process in self._processes:
             process.check()
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def stop(self) -> None:
+        """End every process; nothing happens to those that were not started."""
         await self._stack.aclose()
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Start Postgres, migrate, start API and workers, and wait until it is ready."""
         self._logs.mkdir(parents=True, exist_ok=True)
         data = self.folder / "data"
         await self._supervise("postgres", ["postgres", "--data", str(data), "--json"], on_line=self._on_postgres_line)
@@ -227,7 +226,8 @@ class Remote:
     def check(self) -> None:
         """Nothing here is ours to keep running."""
 
-    async def __aenter__(self) -> Self:
+    async def start(self) -> None:
+        """See whether it is there, and its database too. Raises TargetError."""
         if not await self.api.ready():
             raise TargetError(f"http://{self.host}:{self.port}/readyz does not answer 200. Is the engine running?")
         try:
@@ -235,11 +235,8 @@ class Remote:
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise TargetError(f"The database of the target cannot be read: {error}. See --database.") from error
         await connection.close()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def stop(self) -> None:
         """Nothing here is ours to end."""
 
 

@@ -1,0 +1,227 @@
+"""The commands of the suite. Exit codes: 0 pass, 1 violated, 2 usage, 3 unknown or invalid."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from meshproof import evidence, scenarios
+from meshproof.display import Display
+from meshproof.judge.verdicts import Verdict
+from meshproof.load.generator import GeneratorError, processes_for
+from meshproof.plan import Arrivals
+from meshproof.profiles import concurrency, load
+from meshproof.profiles.session import Result, conclude, cores
+from meshproof.profiles.settings import EMBEDDED, RunSettings
+from meshproof.rest import ApiError
+from meshproof.supervise import ProcessError
+from meshproof.target import TargetError
+from meshproof.verdict_table import show
+
+PASS, VIOLATED, USAGE, UNKNOWN = 0, 1, 2, 3
+EXIT_CODES = {Verdict.PASS: PASS, Verdict.FAIL: VIOLATED, Verdict.INVALID: UNKNOWN, Verdict.UNKNOWN: UNKNOWN}
+LOAD_RATE = 400.0
+LOAD_WARMUP_S = 5.0
+LOAD_DURATION_S = 35.0
+LEVEL_S = 8.0
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+run_app = typer.Typer(no_args_is_help=True)
+app.add_typer(run_app, name="run", help="Drive an engine, then prove what became of it.")
+
+Scenario = Annotated[str, typer.Option(help="What to send; `meshproof scenarios` lists them.")]
+Seed = Annotated[int, typer.Option(help="The same seed makes the same plan, byte for byte.")]
+Target = Annotated[
+    str, typer.Option(help="`embedded`, or the address of an engine on this machine, such as http://127.0.0.1:8080.")
+]
+Database = Annotated[str | None, typer.Option(help="Postgres of an engine given by its address; it is only read.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Worker processes of the embedded engine.")]
+Out = Annotated[Path, typer.Option(help="Folder for evidence, summary.json and report.html.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json, and nothing else.")]
+
+
+@run_app.command("load")
+def run_load(
+    scenario: Scenario = "mixed",
+    rate: Annotated[float, typer.Option(min=0.1, max=100_000, help="Requests a second, on average.")] = LOAD_RATE,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds of the steady phase.")] = LOAD_DURATION_S,
+    warmup: Annotated[
+        float, typer.Option(min=0, help="Seconds before it, which no figure comes from.")
+    ] = LOAD_WARMUP_S,
+    arrivals: Annotated[str, typer.Option(help="`poisson` (independent senders) or `constant`.")] = "poisson",
+    seed: Seed = 1,
+    target: Target = EMBEDDED,
+    database: Database = None,
+    workers: Workers = 1,
+    out: Out = Path("build/load"),
+    as_json: AsJson = False,
+) -> None:
+    """Send at a rate, whatever the engine makes of it (open model)."""
+    chosen: dict[str, Arrivals] = {"poisson": "poisson", "constant": "constant"}
+    if arrivals not in chosen:
+        fail(USAGE, f"--arrivals {arrivals} is neither poisson nor constant.")
+    settings = checked(
+        RunSettings(
+            profile="load",
+            scenario=scenario,
+            seed=seed,
+            out=out,
+            target=target,
+            database=database,
+            api_key=os.environ.get("MESHPROOF_API_KEY"),
+            workers=workers,
+            rate=rate,
+            duration_s=duration,
+            warmup_s=warmup,
+            arrivals=chosen[arrivals],
+            generators=processes_for(cores()),
+        )
+    )
+    finish(lambda display: load.run(settings, display), as_json=as_json)
+
+
+@run_app.command("concurrency")
+def run_concurrency(
+    scenario: Scenario = "mixed",
+    levels: Annotated[str, typer.Option(help="How many runs in flight, one level after the other.")] = ",".join(
+        map(str, concurrency.LEVELS)
+    ),
+    duration: Annotated[
+        float, typer.Option(min=0.1, help="About how many seconds a level takes; it is made into a number of runs.")
+    ] = LEVEL_S,
+    seed: Seed = 1,
+    target: Target = EMBEDDED,
+    database: Database = None,
+    workers: Workers = 1,
+    out: Out = Path("build/concurrency"),
+    as_json: AsJson = False,
+) -> None:
+    """Keep exactly so many runs in flight, level after level (closed model)."""
+    numbers = [level for level in levels.split(",") if level.strip().isdigit() and 0 < int(level) <= 100_000]
+    if len(numbers) != len(levels.split(",")):
+        fail(USAGE, f"--levels {levels} is no list of numbers from 1 to 100,000, such as 5,50,500.")
+    settings = checked(
+        RunSettings(
+            profile="concurrency",
+            scenario=scenario,
+            seed=seed,
+            out=out,
+            target=target,
+            database=database,
+            api_key=os.environ.get("MESHPROOF_API_KEY"),
+            workers=workers,
+            duration_s=duration,
+            levels=tuple(map(int, numbers)),
+            # Exactly N in flight is kept by one process, or not at all.
+            generators=1,
+        )
+    )
+    finish(lambda display: concurrency.run(settings, display), as_json=as_json)
+
+
+@app.command("judge")
+def judge_again(
+    folder: Annotated[Path, typer.Argument(help="Folder with the evidence of a run.", metavar="DIR")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge saved evidence again, and write summary and report anew."""
+    try:
+        evidence.require(folder)
+    except evidence.EvidenceError as error:
+        fail(USAGE, str(error))
+    finish(lambda display: conclude(folder, display), as_json=as_json)
+
+
+@app.command("scenarios")
+def list_scenarios(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List what can be sent."""
+    known = [scenarios.load(name) for name in scenarios.names()]
+    if as_json:
+        document = [
+            {
+                "name": scenario.name,
+                "summary": scenario.summary,
+                "nodes": len(scenario.definition["nodes"]),
+                "blend": dict(scenario.blend) if len(scenario.blend) > 1 else None,
+            }
+            for scenario in known
+        ]
+        typer.echo(json.dumps(document, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("scenario", "nodes", "what it sends"):
+        table.add_column(column)
+    for scenario in known:
+        table.add_row(scenario.name, str(len(scenario.definition["nodes"])), scenario.summary)
+    Console().print(table)
+
+
+def checked(settings: RunSettings) -> RunSettings:
+    """The settings, once everything that can be wrong with them is ruled out and the folder is empty."""
+    try:
+        scenarios.load(settings.scenario)
+        if not settings.embedded and not settings.database:
+            fail(USAGE, "An engine given by its address needs --database: the proof reads what is stored by itself.")
+        evidence.prepare(settings.out)
+    except (scenarios.UnknownScenarioError, evidence.EvidenceError) as error:
+        fail(USAGE, str(error))
+    return settings
+
+
+def finish(run: Callable[[Display], Awaitable[Result]], *, as_json: bool) -> NoReturn:
+    """Run, show what came of it, and exit with the code that says so."""
+    console = Console(stderr=as_json)
+    try:
+        result = asyncio.run(_interruptible(run, console, as_json))
+    except TargetError as error:
+        fail(USAGE, str(error))
+    except (ApiError, ProcessError, GeneratorError) as error:
+        fail(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")
+    except asyncio.CancelledError:
+        fail(UNKNOWN, "Interrupted, so nothing is proved.")
+    if as_json:
+        typer.echo(json.dumps(result.summary, indent=2))
+    else:
+        show(console, result)
+    raise SystemExit(EXIT_CODES[result.verdicts.verdict])
+
+
+async def _interruptible(run: Callable[[Display], Awaitable[Result]], console: Console, quiet: bool) -> Result:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, _interrupt, task)
+    with Display(console, quiet=quiet) as display:
+        return await run(display)
+
+
+def _interrupt(task: asyncio.Task[Any]) -> None:
+    if task.cancelling():
+        # Asked twice: leave at once. The reaper ends what is left.
+        os._exit(UNKNOWN)
+    task.cancel()
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Say what is wrong, and exit."""
+    Console(stderr=True).print(f"[bold red]meshproof:[/] {message}", highlight=False, soft_wrap=True)
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """The entry point of `meshproof`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The folder of one run: what is in it is in docs/concurrency/evidence.md."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+FOLDERS = ("sent", "stored", "samples", "logs")
+FILES = (
+    "plan.json",
+    "phases.json",
+    "generator.json",
+    "incidents.ndjson",
+    "versions.json",
+    "floor.json",
+    "verdicts.json",
+    "summary.json",
+    "levels.json",
+    "report.html",
+)
+
+
+class EvidenceError(RuntimeError):
+    """The folder cannot take the evidence of a run; the message says why and what to do."""
+
+
+def prepare(folder: Path) -> Path:
+    """An empty folder for the evidence of a run; a run that was there before is removed, anything else is left
+    alone."""
+    if folder.exists() and not folder.is_dir():
+        raise EvidenceError(f"{folder} is a file. Choose a folder with --out.")
+    known = {*FOLDERS, *FILES}
+    strangers = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.exists() else []
+    if strangers:
+        raise EvidenceError(
+            f"{folder} holds {', '.join(strangers[:3])}, which is no evidence of a run. Choose another folder with --out."
+        )
+    for name in FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def require(folder: Path) -> Path:
+    """A folder that holds the evidence of a run."""
+    if not (folder / "plan.json").exists():
+        raise EvidenceError(f"{folder} holds no evidence of a run: there is no plan.json in it.")
+    return folder

@@ -1,0 +1,57 @@
+"""`run load`: an open load at a constant mean rate, for a while, whatever the engine makes of it."""
+
+from __future__ import annotations
+
+from meshproof.display import Display
+from meshproof.phases import Phase
+from meshproof.plan import Plan
+from meshproof.profiles.session import (
+    Driven,
+    Result,
+    conclude,
+    drive,
+    export,
+    measure_floor,
+    now_us,
+    session,
+    write_plan,
+)
+from meshproof.profiles.settings import RunSettings
+
+
+async def run(settings: RunSettings, display: Display) -> Result:
+    """Plan, drive, drain, save, judge."""
+    plan = plan_of(settings)
+    await write_plan(settings, plan, display)
+    async with session(settings, plan, display) as under_way:
+        seconds = settings.warmup_s + settings.duration_s
+        driven = await drive(under_way, f"Sending {settings.scenario} at {settings.rate:,g}/s for {seconds:g} s")
+        await export(under_way, phases_of(plan, driven, now_us()))
+        await measure_floor(under_way)
+        display.step("Stopping MeshHook" if settings.embedded else "Leaving the target as it is")
+    return await conclude(settings.out, display)
+
+
+def plan_of(settings: RunSettings) -> Plan:
+    """The plan of these settings."""
+    return Plan(
+        profile="load",
+        scenario=settings.scenario,
+        seed=settings.seed,
+        namespace=settings.namespace,
+        rate=settings.rate,
+        warmup_s=settings.warmup_s,
+        duration_s=settings.duration_s,
+        arrivals=settings.arrivals,
+    )
+
+
+def phases_of(plan: Plan, driven: Driven, drained_us: int) -> list[Phase]:
+    """The phases follow from the plan: nothing the engine does can move them."""
+    steady_us = driven.start_us + round(plan.warmup_s * 1e6)
+    end_us = steady_us + round(plan.duration_s * 1e6)
+    return [
+        Phase("warm-up", driven.start_us, steady_us),
+        Phase("steady", steady_us, end_us),
+        Phase("drain", end_us, max(drained_us, end_us)),
+    ]

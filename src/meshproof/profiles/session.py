@@ -1,0 +1,222 @@
+"""The parts that every profile is told in: calibrate, start, drive, drain, export, judge."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from meshproof import floor, phases, stored, summary
+from meshproof.database import ERRORS, Reader, endpoint_ids
+from meshproof.display import Display
+from meshproof.judge import judge
+from meshproof.judge.verdicts import Verdicts
+from meshproof.ledger import write_document
+from meshproof.load.generator import Calibration, Generator, GeneratorError, calibrate, certificate_of
+from meshproof.load.process import Job
+from meshproof.observe import Observer
+from meshproof.phases import Phase
+from meshproof.plan import Plan
+from meshproof.profiles.settings import RunSettings
+from meshproof.reaper import Reaper
+from meshproof.sql import statement
+from meshproof.supervise import Incidents
+from meshproof.target import Embedded, Remote, Target, prepare
+from meshproof.versions import versions
+
+WATCH_S = 0.2
+
+
+@dataclass
+class Session:
+    """One run under way: its folder, its engine, and whoever looks at it."""
+
+    settings: RunSettings
+    plan: Plan
+    folder: Path
+    reaper: Reaper
+    incidents: Incidents
+    target: Target
+    reader: Reader
+    endpoints: list[int] | None
+    display: Display
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run."""
+
+    folder: Path
+    verdicts: Verdicts
+    summary: dict[str, Any]
+    report: Path
+
+
+async def write_plan(settings: RunSettings, plan: Plan, display: Display) -> None:
+    """Put the plan on record before anything is started."""
+    display.step("Planning every request")
+    document = await asyncio.to_thread(plan.document)
+    document |= {"settings": settings.document(), "bounds": settings.bounds, "command": settings.command()}
+    write_document(settings.out / "plan.json", document)
+    display.note(f"{document['attempts']:,} requests, digest {document['digest'][:16]}")
+
+
+@asynccontextmanager
+async def session(settings: RunSettings, plan: Plan, display: Display) -> AsyncIterator[Session]:
+    """Calibrate the generator, then start the engine (or find it) and set the scenarios up."""
+    display.step("Calibrating the generator against a server that does nothing")
+    calibration = await calibrate(plan, settings.generators)
+    display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
+    async with AsyncExitStack() as stack:
+        reaper = stack.enter_context(Reaper())
+        incidents = Incidents(settings.out / "incidents.ndjson")
+        stack.callback(incidents.close)
+        display.step("Starting MeshHook" if settings.embedded else f"Looking for {settings.target}")
+        target = _target(settings, incidents, reaper)
+        stack.push_async_callback(target.stop)
+        await target.start()
+        await prepare(target, plan)
+        reader = Reader(target.dsn)
+        stack.push_async_callback(reader.close)
+        write_document(settings.out / "versions.json", await versions(reader))
+        # A database of our own holds nothing but this run; whatever else turns up there is a finding.
+        paths = [plan.place(name) for name in plan.members()]
+        endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
+        yield Session(settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration)
+
+
+def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Target:
+    if settings.embedded:
+        return Embedded(
+            workers=settings.workers,
+            incidents=incidents,
+            reaper=reaper,
+            logs=settings.out / "logs",
+            settings=settings.engine_settings,
+        )
+    assert settings.database is not None
+    return Remote(settings.target, settings.database, settings.api_key)
+
+
+@dataclass
+class Driven:
+    """What driving left behind."""
+
+    start_us: int
+    certificates: list[dict[str, Any]]
+
+
+async def drive(run: Session, what: str) -> Driven:
+    """Send the plan while looking on, then wait until no run is live; the certificate goes on record."""
+    job = Job(
+        run.plan,
+        run.target.host,
+        run.target.port,
+        str(run.folder / "sent"),
+        processes=run.settings.generators,
+        dsn=run.target.dsn,
+    )
+    run.display.step("Making requests ready")
+    async with Generator(job, on_start=run.reaper.watch) as generator:
+        observer = Observer(
+            run.folder / "samples",
+            run.reader,
+            run.endpoints,
+            pids=lambda: {**run.target.pids(), "generator": generator.pids},
+            progress=lambda: generator.progress,
+        )
+        run.display.step(what)
+        run.display.watch(observer, run.incidents, run.plan)
+        start_us = generator.start()
+        observer.start()
+        certificates = await _unless_target_fails(run, generator.done())
+        observer.phase = "drain"
+        run.display.step("Waiting for the last runs")
+        await drain(run)
+        await observer.stop()
+    run.display.watch(None, run.incidents, run.plan)
+    driven = Driven(start_us, certificates)
+    write_document(
+        run.folder / "generator.json", certificate_of(certificates, run.calibration, target_per_s(run, driven))
+    )
+    return driven
+
+
+def target_per_s(run: Session, driven: Driven) -> float:
+    """The rate the generator has to be twice as fast as: the planned one, or in the closed model what was reached."""
+    if not run.plan.levels:
+        return run.plan.rate
+    levels = [level for certificate in driven.certificates for level in certificate["levels"]]
+    seconds = sum(level["ended_us"] - level["started_us"] for level in levels) / 1e6
+    sent = sum(certificate["tally"]["sent"] for certificate in driven.certificates)
+    return float(sent / seconds) if seconds else 0.0
+
+
+async def drain(run: Session) -> None:
+    """Wait until no run is live, or until the bound; who is late is for the judge to say."""
+    deadline = time.monotonic() + run.settings.bounds["drain_s"]
+    while time.monotonic() < deadline:
+        run.target.check()
+        try:
+            (row,) = await run.reader.fetch(statement("live"), run.endpoints)
+        except ERRORS:
+            row = None
+        if row is not None and row[0] == 0:
+            return
+        await asyncio.sleep(WATCH_S)
+
+
+async def export(run: Session, times: list[Phase]) -> None:
+    """Save what the database holds, and the phases."""
+    run.display.step("Reading what is stored")
+    phases.write(run.folder, times)
+    runs = await stored.export(run.reader, run.folder / "stored", run.endpoints)
+    run.display.note(f"{runs:,} runs")
+
+
+async def measure_floor(run: Session) -> None:
+    """Measure the floor on the same server, which is then done with; only on a server of our own."""
+    if run.settings.embedded:
+        run.display.step("Measuring the floor of this server")
+        measured = await floor.measure(run.target.dsn, keyed=True)
+        write_document(run.folder / "floor.json", asdict(measured))
+        run.display.note(f"{measured.runs_per_s:,.0f} runs/s")
+
+
+async def conclude(folder: Path, display: Display) -> Result:
+    """Judge the evidence of a folder, and write summary and report."""
+    display.step("Judging")
+    verdicts = await asyncio.to_thread(judge, folder)
+    document = await asyncio.to_thread(summary.summarise, folder, verdicts)
+    from meshproof import report
+
+    return Result(folder, verdicts, document, await asyncio.to_thread(report.write, folder))
+
+
+def now_us() -> int:
+    """Microseconds of Unix time."""
+    return time.time_ns() // 1_000
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+async def _unless_target_fails(run: Session, work: Awaitable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            run.target.check()
+            await asyncio.wait([task], timeout=WATCH_S)
+        return task.result()
+    except GeneratorError:
+        raise
+    finally:
+        task.cancel()

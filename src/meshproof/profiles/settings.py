@@ -1,0 +1,80 @@
+"""What a run is started with, and the command that repeats it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from meshproof.plan import Arrivals
+
+EMBEDDED = "embedded"
+
+# A run that goes on under a lease is taken over when the lease ends: a short one keeps the drain after a killed
+# worker short.
+LEASE_S = 10.0
+TAKEOVER_S = 5.0
+DRAIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run was asked for."""
+
+    profile: str
+    scenario: str
+    seed: int
+    out: Path
+    target: str = EMBEDDED
+    database: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    workers: int = 1
+    rate: float = 0.0
+    duration_s: float = 0.0
+    warmup_s: float = 0.0
+    arrivals: Arrivals = "poisson"
+    levels: tuple[int, ...] = ()
+    generators: int = 1
+    namespace: str = field(default_factory=lambda: f"mp{time.time_ns() // 1_000_000:x}")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine is our own."""
+        return self.target == EMBEDDED
+
+    @property
+    def engine_settings(self) -> dict[str, str]:
+        """What an engine of our own is told beside its address and its database."""
+        return {"lease_s": f"{LEASE_S:g}"}
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """By when the engine must have done what it promises, in seconds."""
+        return {"drain_s": DRAIN_S, "takeover_s": TAKEOVER_S}
+
+    def document(self) -> dict[str, Any]:
+        """The settings as they go into the evidence."""
+        return {
+            "target": self.target,
+            "workers": self.workers if self.embedded else None,
+            "generators": self.generators,
+            "arrivals": "closed" if self.levels else self.arrivals,
+            "rate": self.rate or None,
+            "warmup_s": self.warmup_s or None,
+            "duration_s": self.duration_s,
+            "levels": list(self.levels) or None,
+            "engine": self.engine_settings if self.embedded else None,
+        }
+
+    def command(self) -> str:
+        """The command that makes the same plan again."""
+        words = ["meshproof", "run", self.profile, "--scenario", self.scenario, "--seed", str(self.seed)]
+        if self.levels:
+            words += ["--levels", ",".join(map(str, self.levels))]
+        else:
+            words += ["--rate", f"{self.rate:g}", "--warmup", f"{self.warmup_s:g}", "--arrivals", self.arrivals]
+        words += ["--duration", f"{self.duration_s:g}", "--target", self.target]
+        words += ["--workers", str(self.workers)] if self.embedded else ["--database", "DSN"]
+        return shlex.join(words)
