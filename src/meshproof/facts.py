@@ -26,6 +26,9 @@ LINE_MAX_BYTES: Final = 64 * 1024 * 1024
 """The longest line of a file: an event holds a whole payload, and quotes are doubled in CSV."""
 
 
+ONE_THREAD_BYTES: Final = 4 * 1024 * 1024
+
+
 class Absent(Exception):
     """A part of the evidence is not there or not readable; the message says which and why."""
 
@@ -37,6 +40,17 @@ class Source:
     table: str
     pattern: str
     columns: dict[str, str]
+    kept: str = "*"
+    """What of a line is kept, as SQL: all columns as they are, and what is made of them."""
+
+
+# A payload may be large, so only the events that have these members are opened.
+_EVENT: Final = """
+    * EXCLUDE (members), members[1] AS node, members[2] AS port, members[3] AS owner, members[4] AS error_type,
+    epoch_us(TRY_CAST(members[5] AS TIMESTAMPTZ)) AS until_us
+    FROM (SELECT *, CASE WHEN type LIKE 'step.%' OR type LIKE 'lease.%' OR type = 'run.failed'
+                         THEN TRY(json_extract_string(event, ['$.node', '$.port', '$.owner', '$.error.type', '$.until']))
+                    END AS members FROM lines)"""
 
 
 SOURCES: Final = (
@@ -85,7 +99,7 @@ SOURCES: Final = (
         },
     ),
     Source(
-        "event_lines",
+        "events",
         "stored/events.csv",
         {
             "run_id": "UUID",
@@ -97,6 +111,7 @@ SOURCES: Final = (
             "type": "VARCHAR",
             "event": "VARCHAR",
         },
+        kept=_EVENT,
     ),
     Source(
         "tasks",
@@ -136,6 +151,8 @@ class Facts:
     """What is known of one run. Tables and views are reached by `rows` and `one`; documents are plain data."""
 
     con: duckdb.DuckDBPyConnection
+    scratch: Path
+    """A folder for whatever does not fit into memory; it goes when the facts go."""
     plan: dict[str, Any]
     documents: dict[str, Any]
     absent: dict[str, str] = field(default_factory=dict)
@@ -177,19 +194,21 @@ def load(evidence: Path, memory_limit: str | None = None) -> Iterator[Facts]:
 
     `memory_limit` (such as "2GB") bounds the memory of the tables; the default is DuckDB's, most of the machine's.
     """
-    spill = Path(tempfile.mkdtemp(prefix="meshproof-judge-"))
+    scratch = Path(tempfile.mkdtemp(prefix="meshproof-judge-"))
     con = duckdb.connect(
         config={
-            "temp_directory": str(spill),
+            "temp_directory": str(scratch),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
+            # For a few lines, threads cost more than they give.
+            **({"threads": "1"} if _bytes(evidence) < ONE_THREAD_BYTES else {}),
             # Every result that is shown is ordered by its own ORDER BY.
             "preserve_insertion_order": "false",
             **({"memory_limit": memory_limit} if memory_limit else {}),
         }
     )
     try:
-        facts = Facts(con, plan={}, documents={})
+        facts = Facts(con, scratch, plan={}, documents={})
         _load_documents(facts, evidence)
         for source in SOURCES:
             _load_table(facts, evidence, source)
@@ -197,7 +216,11 @@ def load(evidence: Path, memory_limit: str | None = None) -> Iterator[Facts]:
         yield facts
     finally:
         con.close()
-        shutil.rmtree(spill, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _bytes(evidence: Path) -> int:
+    return sum(path.stat().st_size for source in SOURCES for path in evidence.glob(source.pattern))
 
 
 def _load_documents(facts: Facts, evidence: Path) -> None:
@@ -214,14 +237,16 @@ def _load_documents(facts: Facts, evidence: Path) -> None:
 
 def _load_table(facts: Facts, evidence: Path, source: Source) -> None:
     paths = sorted(str(path) for path in evidence.glob(source.pattern))
-    columns = ", ".join(f"{name} {type}" for name, type in source.columns.items())
-    facts.con.execute(f"CREATE TABLE {source.table} ({columns})")
+    kept = source.kept if "FROM" in source.kept else f"{source.kept} FROM lines"
+    empty = ", ".join(f"NULL::{type} AS {name}" for name, type in source.columns.items())
+    facts.con.execute(f"CREATE TABLE {source.table} AS WITH lines AS (SELECT {empty} WHERE false) SELECT {kept}")
     if not paths:
         facts.absent[source.table] = f"{source.pattern} is missing"
         return
     try:
+        lines = f"SELECT {', '.join(source.columns)} FROM {_reader(source, paths)}"  # noqa: S608
         facts.con.execute(
-            f"INSERT INTO {source.table} SELECT {', '.join(source.columns)} FROM {_reader(source, paths)}",  # noqa: S608
+            f"INSERT INTO {source.table} WITH lines AS ({lines}) SELECT {kept}",
             {"paths": paths, "line_max": LINE_MAX_BYTES},
         )
     except (duckdb.Error, OSError, UnicodeDecodeError) as error:
@@ -262,10 +287,9 @@ DERIVED: Final = {
     "attempts": ("plan", "attempt_lines", "outcome_lines"),
     "deliveries": ("plan", "attempt_lines", "outcome_lines"),
     "runs": ("run_lines",),
-    "events": ("event_lines",),
-    "journals": ("event_lines", "run_lines", "plan"),
-    "claims": ("event_lines",),
-    "leases": ("event_lines",),
+    "journals": ("events", "run_lines", "plan"),
+    "claims": ("events",),
+    "leases": ("events",),
 }
 """The facts of facts.sql, and the sources they are made of."""
 

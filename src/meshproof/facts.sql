@@ -3,10 +3,10 @@
 --   attempts    one row an attempt, with its outcome; without an outcome line it is unknown
 --   deliveries  one row (endpoint, delivery): what became of its attempts together
 --   runs        one row a stored run, a multiset: nothing here is unique by construction
---   events      one row a journal event, with the members that matter for the order of things
 --   journals    one row a run: the shape of its journal, without times and data
 --   claims      one row a claim of a run: the epoch, since when, and the span of what was written under it
 --   leases      one row a lease.taken: when that lease ended, by what
+--   events      one row a journal event, with the members that matter for the order of things (facts.py)
 --   tasks, seen, counts, incidents   as they were read
 
 CREATE TABLE attempts AS
@@ -47,23 +47,6 @@ CREATE VIEW runs AS
 SELECT r.run_id, r.shard, r.workflow, r.version, r.endpoint, r.delivery_key AS delivery, r.status, r.epoch, r.finished_us,
        r.status IN ('completed', 'failed')             AS finished
 FROM run_lines r;
-
--- A payload may be large, so only the events that have these members are opened.
-CREATE TABLE events AS
-SELECT e.* EXCLUDE (members),
-       members[1]                                      AS node,
-       members[2]                                      AS port,
-       members[3]                                      AS owner,
-       members[4]                                      AS error_type,
-       epoch_us(TRY_CAST(members[5] AS TIMESTAMPTZ))   AS until_us
-FROM (
-    SELECT *,
-           CASE WHEN type LIKE 'step.%' OR type LIKE 'lease.%' OR type = 'run.failed'
-                THEN TRY(json_extract_string(event, ['$.node', '$.port', '$.owner', '$.error.type', '$.until']))
-           END AS members
-    FROM event_lines
-) e;
-DROP TABLE event_lines;
 
 -- Runs of the same shape went the same way, so each shape is judged once. A mark is one event without time and data; marks are
 -- separated by RS, their members by US (ASCII 30 and 31), which no name holds.

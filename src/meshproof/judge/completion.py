@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshproof.facts import Facts
 from meshproof.judge.invariant import CannotTell, Finding, found, invariant
-from meshproof.judge.outputs import weigh_outputs
+from meshproof.judge.outputs import weighed
 
 
 @invariant(
@@ -122,8 +122,7 @@ def output(facts: Facts) -> Finding:
 
 
 def _weighed(facts: Facts, name: str) -> Finding:
-    facts.once(weigh_outputs)
-    checked = facts.one("SELECT count(*) FROM weighed")
+    checked = weighed(facts)
     return found(
         facts,
         checked,

@@ -12,7 +12,7 @@ from typing import Final
 
 from meshproof.facts import Facts
 from meshproof.judge.invariant import CannotTell, Finding, found, invariant
-from meshproof.judge.outputs import weigh_outputs
+from meshproof.judge.outputs import weighed
 
 CLOCK_MARGIN_US: Final = 100_000
 """How far the generator's clock may have drifted from the one of the samples, on one machine."""
@@ -205,8 +205,7 @@ def refused(facts: Facts) -> Finding:
     needs=("attempts", "runs", "journals"),
 )
 def body(facts: Facts) -> Finding:
-    facts.once(weigh_outputs)
-    checked = facts.one("SELECT count(*) FROM weighed")
+    checked = weighed(facts)
     return found(
         facts,
         checked,

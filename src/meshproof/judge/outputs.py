@@ -1,6 +1,6 @@
 """Weighs the output of every finished run against its own journal, and against the reference model of what was sent.
 
-    weighed        one row a finished run whose output was weighed
+    weighing       how many runs were weighed
     output_faults  one row for each run and invariant broken: journal.fold, completion.status, completion.output, intake.body
 
 Under one delivery id several bodies may have been sent (a conflict). Which of them the engine stored first is its own affair;
@@ -10,10 +10,12 @@ but the run must be what the reference model makes of exactly that one, and it m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
+from itertools import repeat
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -24,14 +26,14 @@ from meshproof.judge.exact import canonical, difference
 from meshproof.judge.invariant import CannotTell
 from meshproof.judge.shapes import replay_shapes
 
-CHUNK_RUNS: Final = 5_000
-ALONE_RUNS: Final = 20_000
-"""Up to so many runs one process is faster than starting others."""
+SLICE_BYTES: Final = 16 * 1024 * 1024
+ALONE_BYTES: Final = 2 * SLICE_BYTES
+"""Up to so much work one process is faster than starting others."""
 
 _decode: Final = msgspec.json.decode
 
 
-class Body(NamedTuple):
+class Body(msgspec.Struct, array_like=True):
     """One body that was sent under a delivery id: the payload `number` of its scenario."""
 
     scenario: str
@@ -42,7 +44,7 @@ class Body(NamedTuple):
     """Whether it can have been stored: some attempt with it was acknowledged, or of unknown fate."""
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct):
     """One finished run, as it is weighed."""
 
     run_id: str
@@ -69,10 +71,12 @@ def weigh_outputs(facts: Facts) -> None:
     """Derive the tables of this module."""
     facts.require("attempts", "runs", "journals", "plan")
     facts.once(replay_shapes)
-    facts.con.execute(_FINISHED)
-    runs: int = facts.one("SELECT count(*) FROM weighed")
-    seed = int(facts.plan["seed"])
-    wrong = list(_weigh_all(seed, _chunks(facts), _processes(runs)))
+    # The work goes through a file, not through pipes: helpers read their slice of it faster than they could be told.
+    work = facts.scratch / "finished.ndjson"
+    runs = facts.one(f"COPY ({_FINISHED}) TO '{work}' (FORMAT json)")
+    facts.con.execute("CREATE TABLE weighing AS SELECT $1::BIGINT AS runs", [runs])
+    wrong = [fault for found in _weigh_all(int(facts.plan["seed"]), work) for fault in found]
+    work.unlink()
     facts.con.execute("CREATE TABLE output_faults (run_id UUID, invariant VARCHAR, why VARCHAR)")
     facts.con.execute(
         "INSERT INTO output_faults SELECT unnest($1::VARCHAR[])::UUID, unnest($2::VARCHAR[]), unnest($3::VARCHAR[])",
@@ -80,16 +84,21 @@ def weigh_outputs(facts: Facts) -> None:
     )
 
 
+def weighed(facts: Facts) -> int:
+    """How many runs are weighed: the finished ones with a terminal event and a sender."""
+    facts.once(weigh_outputs)
+    runs: int = facts.one("SELECT runs FROM weighing")
+    return runs
+
+
 _FINISHED: Final = """
-    CREATE TABLE weighed AS
     WITH bodies AS (
         SELECT endpoint, delivery, scenario, index, hash,
                bool_or(outcome = 'ok') AS acknowledged, bool_or(outcome <> 'fail') AS possible
         FROM attempts GROUP BY endpoint, delivery, scenario, index, hash),
     sent AS (
         SELECT endpoint, delivery,
-               list({'s': scenario, 'i': index, 'h': hash, 'a': acknowledged, 'p': possible}
-                    ORDER BY scenario, index, hash) AS bodies
+               list(json_array(scenario, index, hash, acknowledged, possible) ORDER BY scenario, index, hash) AS bodies
         FROM bodies GROUP BY endpoint, delivery),
     outputs AS (
         SELECT e.run_id,
@@ -112,39 +121,32 @@ _FINISHED: Final = """
 """
 
 
-def _chunks(facts: Facts) -> Iterator[list[Run]]:
-    # A cursor of its own: the connection may be asked other things in between.
-    cursor = facts.con.cursor()
-    cursor.execute('SELECT run_id::VARCHAR, status, "end", folds_to, several, leaves, outputs, bodies FROM weighed')
-    while rows := cursor.fetchmany(CHUNK_RUNS):
-        yield [Run._make((*values, [Body(*body.values()) for body in bodies])) for *values, bodies in rows]
+def _weigh_all(seed: int, work: Path) -> Iterator[list[Weighed]]:
+    size = work.stat().st_size
+    if size <= ALONE_BYTES:
+        yield weigh_slice(seed, work, 0, size)
+        return
+    begins = range(0, size, SLICE_BYTES)
+    # Spawned, not forked: this process has DuckDB's threads.
+    with ProcessPoolExecutor(_cores(), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(weigh_slice, repeat(seed), repeat(work), begins, (begin + SLICE_BYTES for begin in begins))
 
 
-def _processes(runs: int) -> int:
-    if runs <= ALONE_RUNS:
-        return 1
+def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _weigh_all(seed: int, chunks: Iterator[list[Run]], processes: int) -> Iterator[Weighed]:
-    if processes == 1:
-        for chunk in chunks:
-            yield from weigh_chunk(seed, chunk)
-        return
-    # Spawned, not forked: this process has DuckDB's threads.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting: list[Future[list[Weighed]]] = []
-        for chunk in chunks:
-            waiting.append(pool.submit(weigh_chunk, seed, chunk))
-            if len(waiting) > 2 * processes:
-                yield from waiting.pop(0).result()
-        for future in waiting:
-            yield from future.result()
-
-
-def weigh_chunk(seed: int, runs: Iterable[Run]) -> list[Weighed]:
-    """Everything that is wrong with these runs."""
-    return [fault for run in runs for fault in weigh(seed, run)]
+def weigh_slice(seed: int, work: Path, begin: int, end: int) -> list[Weighed]:
+    """Everything that is wrong with the runs whose lines begin in this slice of the file."""
+    decode = msgspec.json.Decoder(Run).decode
+    faults: list[Weighed] = []
+    with work.open("rb") as file:
+        if begin:
+            file.seek(begin - 1)
+            file.readline()
+        while file.tell() < end and (line := file.readline()):
+            faults += weigh(seed, decode(line))
+    return faults
 
 
 def weigh(seed: int, run: Run) -> Iterator[Weighed]:

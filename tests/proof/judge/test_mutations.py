@@ -116,7 +116,7 @@ histories = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories)
 def test_a_legal_history_passes(history: History) -> None:
     verdicts = history.judge()
@@ -350,7 +350,7 @@ MUTATIONS: dict[Callable[[History], None], set[str]] = {
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
 @settings(
-    max_examples=2,
+    max_examples=1,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
