@@ -91,7 +91,7 @@ async def _serve_until(stop: asyncio.Event, settings: Settings, database: Databa
             await acceptor.close()
         await _quiet(hooks)
         watching.cancel()
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
         await serving
     _log.info("stopped")
 
@@ -186,13 +186,17 @@ async def _listen(dsn: str, wake: Callable[[], None]) -> None:
     while True:
         with suppress(DatabaseError):
             connection = await listen(dsn, "meshhook_tasks", wake)
+            lost = asyncio.Event()
+            connection.add_termination_listener(_setter(lost))
             try:
-                lost = asyncio.Event()
-                connection.add_termination_listener(lambda _: lost.set())
                 await lost.wait()
             finally:
                 connection.terminate()
         await asyncio.sleep(1.0)
+
+
+def _setter(event: asyncio.Event) -> Callable[[object], None]:
+    return lambda _: event.set()
 
 
 async def _database_ready(settings: Settings, database: Database, stop: asyncio.Event) -> int | None:

@@ -16,7 +16,7 @@ import msgspec
 
 from meshhook.errors import DefinitionError, Fault
 from meshhook.mapping import Faults
-from meshhook.model import DEFAULT_PORT, TRIGGER, Definition, Edge, Node
+from meshhook.model import DEFAULT_PORT, TRIGGER, Definition, Edge, Merges, Node
 from meshhook.nodes import TYPES
 
 SIZE_MAX_BYTES: Final = 1024 * 1024
@@ -56,7 +56,11 @@ SCHEMA: Final[dict[str, Any]] = {
                 {
                     "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
                     "then": {"properties": {"config": {"$ref": f"#/$defs/{name}"}}}
-                    | ({"required": ["config"]} if module.SCHEMA.get("required") or module.SCHEMA.get("minProperties") else {}),
+                    | (
+                        {"required": ["config"]}
+                        if module.SCHEMA.get("required") or module.SCHEMA.get("minProperties")
+                        else {}
+                    ),
                 }
                 for name, module in TYPES.items()
             ],
@@ -85,7 +89,9 @@ def parse_text(text: bytes | str) -> Definition:
         DefinitionError: it is no JSON, too large, or has faults (see ``parse``).
     """
     if len(text) > SIZE_MAX_BYTES:
-        raise DefinitionError([Fault("$", "too-large", f"{len(text)} bytes; a definition has at most {SIZE_MAX_BYTES}")])
+        raise DefinitionError(
+            [Fault("$", "too-large", f"{len(text)} bytes; a definition has at most {SIZE_MAX_BYTES}")]
+        )
     try:
         document = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -139,7 +145,9 @@ class _Sound:
 
 def _shape_faults(document: Any) -> Iterator[Fault]:
     try:
-        for error in sorted(_VALIDATOR.iter_errors(document), key=lambda error: [_sortable(p) for p in error.absolute_path]):
+        for error in sorted(
+            _VALIDATOR.iter_errors(document), key=lambda error: [_sortable(p) for p in error.absolute_path]
+        ):
             yield Fault(error.json_path, _shape_code(error), _shape_message(error))
     except RecursionError:
         yield Fault("$", "too-deep", "nested too deeply")
@@ -161,7 +169,7 @@ def _shape_message(error: jsonschema.ValidationError) -> str:
     if error.validator == "not":
         return f"the id {TRIGGER!r} is reserved for the start of every path"
     if error.validator == "maxItems":
-        return f"has {len(error.instance)} items; at most {error.validator_value} are allowed"
+        return f"has more items than the {error.validator_value} that are allowed"
     message = str(error.message)
     return message if len(message) <= 300 else message[:150] + " … " + message[-145:]
 
@@ -178,7 +186,7 @@ def _compile_nodes(sound: _Sound, faults: list[Fault]) -> dict[str, Node]:
             Fault(f"{at}.config{below}", "bad-expression", f"{error.expression!r}: {error.reason}")
             for below, error in expression_faults
         ]
-        merges = config.get("mode", "all") if type == "join" else "implicit"
+        merges: Merges = config.get("mode", "all") if type == "join" else "implicit"
         nodes[id] = Node(id, type, work, merges)
     return nodes
 
@@ -199,7 +207,9 @@ def _edge_faults(sound: _Sound) -> Iterator[Fault]:
         elif edge.target not in ids:
             yield Fault(f"{at}.to", "dangling-edge", f"there is no node {edge.target!r}")
         if edge in seen:
-            yield Fault(at, "duplicate-edge", f"the same edge stands here twice: {edge.source}.{edge.port} → {edge.target}")
+            yield Fault(
+                at, "duplicate-edge", f"the same edge stands here twice: {edge.source}.{edge.port} → {edge.target}"
+            )
         seen.add(edge)
 
 

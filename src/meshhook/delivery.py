@@ -26,7 +26,7 @@ _QUOTED_KEY: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
 
 # Never stored: what lets somebody in, what proves a delivery, and what is about the connection rather than the delivery.
 _CONNECTION: Final = frozenset(
-    "accept-encoding connection content-length keep-alive te trailer transfer-encoding upgrade".split()
+    {"accept-encoding", "connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 _SECRET: Final = re.compile(r"auth|cookie|hmac|key|password|secret|session|signature|token")
 _SAFE_KEYS: Final = frozenset({"idempotency-key"})

@@ -118,7 +118,9 @@ def _step_event(id: str, outcome: Completed | Ended) -> Event:
 
 def _failure_events(id: str, failure: ExpressionError) -> tuple[Event, Event]:
     error = {"type": "expression", "reason": failure.reason, "node": id, "expression": failure.expression}
-    return _encoded({"type": "step.failed", "node": id, "error": error}), _encoded({"type": "run.failed", "error": error})
+    return _encoded({"type": "step.failed", "node": id, "error": error}), _encoded(
+        {"type": "run.failed", "error": error}
+    )
 
 
 def _end_event(id: str, end: Ended) -> Event:

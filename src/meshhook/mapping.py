@@ -26,7 +26,7 @@ type_check = jmespath.functions.signature
 Render = Callable[[Context], Any]
 
 
-class _JsonFunctions(jmespath.functions.Functions):  # type: ignore[misc]
+class _JsonFunctions(jmespath.functions.Functions):
     """The built-in functions, kept inside JSON: a result that would be infinite or no number is an error or ``null``.
 
     JSON has no infinity (RFC 8259, section 6); unguarded, ``to_number('1e999')`` would be written to the journal as null.
@@ -34,7 +34,7 @@ class _JsonFunctions(jmespath.functions.Functions):  # type: ignore[misc]
 
     @type_check({"types": []})
     def _func_to_number(self, x: Any) -> Any:
-        number = super()._func_to_number(x)
+        number = super()._func_to_number(x)  # type: ignore[misc]  # the stubs leave it out
         return None if isinstance(number, float) and not math.isfinite(number) else number
 
     @type_check({"types": ["array-number"]})
@@ -74,7 +74,7 @@ class Expression:
             self._parsed = jmespath.compile(source).parsed
         except (jmespath.exceptions.JMESPathError, RecursionError, ValueError) as error:
             raise ExpressionError(source, _one_line(error)) from None
-        if fault := _fault_of(self._parsed):
+        if fault := _fault_of(dict(self._parsed)):
             raise ExpressionError(source, fault)
         self.source = source
         self._visitor = jmespath.visitor.TreeInterpreter(_OPTIONS)
@@ -199,7 +199,7 @@ def _fault_of(node: dict[str, Any], parent: str = "") -> str | None:
         return "an expression reference (&…) may only stand in sort_by, min_by, max_by and map"
     if kind in ("literal", "field", "key_val_pair") and not _is_json(value):
         return f"{value!r} is no JSON value"
-    inner = value if kind == "function_expression" else ""
+    inner = str(value) if kind == "function_expression" else ""
     children = (child for child in node.get("children", ()) if isinstance(child, dict))
     return next((fault for child in children if (fault := _fault_of(child, inner))), None)
 

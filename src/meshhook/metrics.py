@@ -29,7 +29,7 @@ class WorkerMetrics:
         self._server: Any = None
         if port:
             registry = CollectorRegistry()
-            registry.register(self)  # type: ignore[arg-type]
+            registry.register(self)
             self._server, _ = start_http_server(port, host, registry)
 
     def collect(self) -> Iterator[Metric]:

@@ -46,6 +46,9 @@ Work = Callable[[Context], Outcome]
 """What a pure node does. Raises ``ExpressionError`` when an expression of it fails."""
 
 
+Merges = Literal["implicit", "all", "any"]
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One compiled node. ``merges`` tells how several live predecessors become its input, see ``machine``."""
@@ -53,7 +56,7 @@ class Node:
     id: str
     type: str
     work: Work
-    merges: Literal["implicit", "all", "any"] = "implicit"
+    merges: Merges = "implicit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ async def publish(sql: Connection, definition: dict[str, Any], name: str = "work
     )
 
 
-def delivery(endpoint: int, body: Any = None, key: str | None = None, *, ms: int | None = None, shard: int = 0) -> Delivery:
+def delivery(
+    endpoint: int, body: Any = None, key: str | None = None, *, ms: int | None = None, shard: int = 0
+) -> Delivery:
     """A delivery as the door makes it. The time in its id is today's, where the partitions are."""
     text = json.dumps(body)
     run_id = make_run_id(shard, ms if ms is not None else int(datetime.now().timestamp() * 1000))  # noqa: DTZ005

@@ -47,10 +47,16 @@ def document(*nodes: Any, edges: Any = (EDGE,)) -> dict[str, Any]:
         (document(GOOD | {"config": {"expression": "`1e999`"}}), [("$.nodes[0].config.expression", "bad-expression")]),
         (
             document(GOOD | {"config": {"template": {"x": ["{{ a( }}", "{{ open"]}}}),
-            [("$.nodes[0].config.template.x[0]", "bad-expression"), ("$.nodes[0].config.template.x[1]", "bad-expression")],
+            [
+                ("$.nodes[0].config.template.x[0]", "bad-expression"),
+                ("$.nodes[0].config.template.x[1]", "bad-expression"),
+            ],
         ),
         (document(GOOD, GOOD), [("$.nodes[1].id", "duplicate-id")]),
-        (document(GOOD, edges=[EDGE, {"from": "x", "to": "y"}]), [("$.edges[1].from", "dangling-edge"), ("$.edges[1].to", "dangling-edge")]),
+        (
+            document(GOOD, edges=[EDGE, {"from": "x", "to": "y"}]),
+            [("$.edges[1].from", "dangling-edge"), ("$.edges[1].to", "dangling-edge")],
+        ),
         (document(GOOD, edges=[EDGE, {"from": "a", "to": "trigger"}]), [("$.edges[1].to", "bad-target")]),
         (document(GOOD, edges=[EDGE, EDGE]), [("$.edges[1]", "duplicate-edge")]),
         (

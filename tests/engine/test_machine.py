@@ -58,7 +58,10 @@ def steps(journal: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_chain_hands_each_output_on() -> None:
-    assert outcome(workflow({"a": "input.x", "b": "{y: input}"}, "trigger a", "a b"), {"x": 7}) == ("completed", {"y": 7})
+    assert outcome(workflow({"a": "input.x", "b": "{y: input}"}, "trigger a", "a b"), {"x": 7}) == (
+        "completed",
+        {"y": 7},
+    )
 
 
 def test_a_skipped_branch_never_blocks_a_join() -> None:
@@ -88,7 +91,10 @@ def test_a_path_that_ends_at_a_port_gives_its_input_as_output() -> None:
 
 
 def test_several_leaves_make_an_object() -> None:
-    assert outcome(workflow({"a": "'x'", "b": "'y'"}, "trigger a", "trigger b"), 0) == ("completed", {"a": "x", "b": "y"})
+    assert outcome(workflow({"a": "'x'", "b": "'y'"}, "trigger a", "trigger b"), 0) == (
+        "completed",
+        {"a": "x", "b": "y"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +129,11 @@ def test_a_failing_expression_fails_the_run_and_says_where() -> None:
         [],
         [{"type": "run.completed", "output": 1}],
         [accepted(), {"type": "run.completed", "output": 1}, {"type": "run.completed", "output": 1}],
-        [accepted(), {"type": "step.completed", "node": "a", "output": 1}, {"type": "step.completed", "node": "a", "output": 1}],
+        [
+            accepted(),
+            {"type": "step.completed", "node": "a", "output": 1},
+            {"type": "step.completed", "node": "a", "output": 1},
+        ],
         [accepted(), {"type": "moon.risen"}],
         [accepted(), {}],
     ],
@@ -143,8 +153,16 @@ def definitions(draw: st.DrawFn) -> Definition:
         id = f"n{index}"
         kind = draw(st.sampled_from(["transform", "transform", "branch", "join", "any", "terminate"]))
         nodes[id] = {
-            "transform": draw(st.sampled_from(["input", "{v: input}", "steps", "trigger.body", "run.id", "sum(input)"])),
-            "branch": ("branch", {"conditions": [{"port": "big", "when": draw(st.sampled_from(["input", "`false`"]))}], "default": "small"}),
+            "transform": draw(
+                st.sampled_from(["input", "{v: input}", "steps", "trigger.body", "run.id", "sum(input)"])
+            ),
+            "branch": (
+                "branch",
+                {
+                    "conditions": [{"port": "big", "when": draw(st.sampled_from(["input", "`false`"]))}],
+                    "default": "small",
+                },
+            ),
             "join": ("join", {}),
             "any": ("join", {"mode": "any"}),
             "terminate": ("terminate", {"status": draw(st.sampled_from(["completed", "failed"]))}),
@@ -175,7 +193,9 @@ def test_every_run_ends_and_ends_the_same_way_each_time(definition: Definition, 
 
 
 @given(definitions(), bodies, st.data())
-def test_a_run_may_stop_after_any_step_and_go_on_elsewhere(definition: Definition, body: Any, data: st.DataObject) -> None:
+def test_a_run_may_stop_after_any_step_and_go_on_elsewhere(
+    definition: Definition, body: Any, data: st.DataObject
+) -> None:
     whole = run(definition, [accepted(body)])
     journal = [accepted(body)]
     while machine.fold(journal).status not in TERMINAL:
@@ -184,7 +204,9 @@ def test_a_run_may_stop_after_any_step_and_go_on_elsewhere(definition: Definitio
 
 
 @given(definitions(), bodies, st.data())
-def test_folding_a_prefix_and_then_the_rest_is_folding_the_whole(definition: Definition, body: Any, data: st.DataObject) -> None:
+def test_folding_a_prefix_and_then_the_rest_is_folding_the_whole(
+    definition: Definition, body: Any, data: st.DataObject
+) -> None:
     journal = run(definition, [accepted(body)])
     cut = data.draw(st.integers(1, len(journal)))
     state = machine.fold(journal[:cut])
@@ -193,10 +215,24 @@ def test_folding_a_prefix_and_then_the_rest_is_folding_the_whole(definition: Def
     assert state == machine.fold(journal)
 
 
-json_like = st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2), max_leaves=3)
-any_event = st.dictionaries(st.sampled_from(["type", "node", "output", "error", "owner", "port"]), json_like) | st.builds(
-    lambda type, rest: {"node": "a", "output": 1, "error": {}, "owner": "w", **rest, "type": type},
-    st.sampled_from(["step.completed", "step.failed", "run.completed", "run.failed", "lease.taken", "lease.expired", "lease.released"]),
+json_like = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2), max_leaves=3
+)
+any_event = st.dictionaries(
+    st.sampled_from(["type", "node", "output", "error", "owner", "port"]), json_like
+) | st.builds(
+    lambda kind, rest: {"node": "a", "output": 1, "error": {}, "owner": "w", **rest, "type": kind},
+    st.sampled_from(
+        [
+            "step.completed",
+            "step.failed",
+            "run.completed",
+            "run.failed",
+            "lease.taken",
+            "lease.expired",
+            "lease.released",
+        ]
+    ),
     st.dictionaries(st.sampled_from(["node", "output"]), st.text(max_size=2)),
 )
 

@@ -42,7 +42,14 @@ def test_a_template_becomes_its_value(template: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["sum(input.text)", "sum(input.items)", "abs('x')", "sum([`1e308`, `1e308`])", "avg([`1e308`, `1e308`])", "join(',', input.items)"],
+    [
+        "sum(input.text)",
+        "sum(input.items)",
+        "abs('x')",
+        "sum([`1e308`, `1e308`])",
+        "avg([`1e308`, `1e308`])",
+        "join(',', input.items)",
+    ],
 )
 def test_an_expression_that_fails_says_why(source: str) -> None:
     with pytest.raises(ExpressionError) as caught:
@@ -56,18 +63,38 @@ def test_no_number_leaves_json(source: str) -> None:
     assert Expression(source).search(CONTEXT) is None
 
 
-@pytest.mark.parametrize("source", ["a(", "nope(@)", "&a", "not_null(&a)", "`NaN`", '`"\\ud800"`', "x" * 10_001, "[" * 5_000])
+@pytest.mark.parametrize(
+    "source", ["a(", "nope(@)", "&a", "not_null(&a)", "`NaN`", '`"\\ud800"`', "x" * 10_001, "[" * 5_000]
+)
 def test_what_can_only_fail_does_not_compile(source: str) -> None:
     with pytest.raises(ExpressionError):
         Expression(source)
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=12,
 )
-SOURCES = ["a", "a.b", "a[0]", "a[*].b", "a || b", "{x: a, y: b.c}", "[a, b]", "a == b", "!a", "a && b", "keys(@)", "a[?b].c", "*.a"]
+SOURCES = [
+    "a",
+    "a.b",
+    "a[0]",
+    "a[*].b",
+    "a || b",
+    "{x: a, y: b.c}",
+    "[a, b]",
+    "a == b",
+    "!a",
+    "a && b",
+    "keys(@)",
+    "a[?b].c",
+    "*.a",
+]
 
 
 @given(json_values, st.sampled_from(SOURCES))

@@ -25,8 +25,9 @@ SUM = chain("{total: sum(input.items)}")
 class Senders:
     """Clients that send webhooks, each with a key of its own, until told to stop; they remember what they were told."""
 
-    def __init__(self, url: str, count: int = 20) -> None:
-        self.url = f"{url}/hooks/work"
+    def __init__(self, serve: Running, count: int = 20) -> None:
+        self.url = f"{serve.url}/hooks/work"
+        self.log = lambda: serve.log.decode()[-5_000:]
         self.acknowledged: dict[str, str] = {}
         self.refused: Counter[str] = Counter()
         self.unknown: set[str] = set()
@@ -77,7 +78,9 @@ class Senders:
                 self._stopping = True  # it said when to come back, and that is later than the test lasts
             await asyncio.sleep(0.01)
         else:
-            assert answer.status == 504, document
+            if answer.status != 504:
+                await asyncio.sleep(0.5)  # on the way to a failure only: let the server's log arrive, to be shown
+            assert answer.status == 504, (document, self.log())
             self.unknown.add(key)
 
 
@@ -112,7 +115,7 @@ async def worked(database: str, sql: Connection) -> str:
 
 async def test_sigterm_answers_what_was_taken_and_loses_nothing(worked: str, sql: Connection) -> None:
     async with Running("work", worked), Running("serve", worked) as serve:
-        async with Senders(serve.url) as senders:
+        async with Senders(serve) as senders:
             await senders.until(300)
             serve.terminate()
             assert await serve.ended() == 0
@@ -122,7 +125,7 @@ async def test_sigterm_answers_what_was_taken_and_loses_nothing(worked: str, sql
 
 
 async def test_sigterm_lets_a_worker_finish_its_turn(worked: str, sql: Connection) -> None:
-    async with Running("serve", worked) as serve, Senders(serve.url) as senders:
+    async with Running("serve", worked) as serve, Senders(serve) as senders:
         for _ in range(3):
             async with Running("work", worked) as work:
                 await senders.until(100)
@@ -135,7 +138,7 @@ async def test_sigterm_lets_a_worker_finish_its_turn(worked: str, sql: Connectio
 
 async def test_sigkill_at_any_instant_loses_nothing_that_was_acknowledged(worked: str, sql: Connection) -> None:
     async with Running("work", worked) as work, Running("serve", worked) as serve:
-        async with Senders(serve.url) as senders:
+        async with Senders(serve) as senders:
             for _ in range(3):
                 await senders.until(150)
                 serve.kill()
@@ -150,7 +153,7 @@ async def test_sigkill_at_any_instant_loses_nothing_that_was_acknowledged(worked
 
 
 async def test_a_worker_alone_works_off_what_two_dead_ones_left(worked: str, sql: Connection) -> None:
-    async with Running("serve", worked) as serve, Senders(serve.url) as senders:
+    async with Running("serve", worked) as serve, Senders(serve) as senders:
         async with Running("work", worked) as one, Running("work", worked) as two:
             await senders.until(200)
             one.kill()
@@ -181,7 +184,7 @@ async def test_a_database_that_goes_away_and_comes_back(server: Path) -> None:
         sql = await asyncpg.connect(dsn)
         await publish(sql, SUM)
         await sql.close()
-        async with Running("work", dsn) as work, Running("serve", dsn) as serve, Senders(serve.url) as senders:
+        async with Running("work", dsn) as work, Running("serve", dsn) as serve, Senders(serve) as senders:
             await senders.until(200)
             socket_folder = first._sockets
             await asyncio.to_thread(first.stop)
@@ -236,7 +239,9 @@ async def post(door: Running, path: str, data: Any, method: str = "POST", **head
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
         aiohttp.ClientSession() as session,
-        session.request(method, door.url + path, data=data, headers=names, skip_auto_headers=["content-type"]) as answer,
+        session.request(
+            method, door.url + path, data=data, headers=names, skip_auto_headers=["content-type"]
+        ) as answer,
     ):
         document = await answer.json(content_type=None)
         return answer.status, document, {name.lower(): value for name, value in answer.headers.items()}
@@ -244,7 +249,9 @@ async def post(door: Running, path: str, data: Any, method: str = "POST", **head
 
 async def test_what_the_door_refuses_is_a_problem_document_and_stored_nowhere(door: Running, sql: Connection) -> None:
     await sql.execute("INSERT INTO meshhook.workflows (project_id, name, draft) VALUES (0, 'draft', '{}')")
-    await sql.execute("INSERT INTO meshhook.endpoints (project_id, path, workflow_id) SELECT 0, 'draft', max(id) FROM meshhook.workflows")
+    await sql.execute(
+        "INSERT INTO meshhook.endpoints (project_id, path, workflow_id) SELECT 0, 'draft', max(id) FROM meshhook.workflows"
+    )
     cases: list[tuple[Answer, int, str]] = [
         (await post(door, "/hooks/nope", b""), 404, "unknown-endpoint"),
         (await post(door, "/hooks/", b""), 404, "unknown-endpoint"),
@@ -277,14 +284,18 @@ async def test_a_repeated_key_gives_the_first_run_and_another_body_is_refused(do
     assert (status, first["duplicate"]) == (202, False)
     assert first["status_url"] == f"/api/v1/runs/{first['run_id']}"
     together = await asyncio.gather(*(post(door, "/hooks/work", b"one", webhook_id="k") for _ in range(5)))
-    assert {(status, again["run_id"], again["duplicate"]) for status, again, _ in together} == {(202, first["run_id"], True)}
+    assert {(status, again["run_id"], again["duplicate"]) for status, again, _ in together} == {
+        (202, first["run_id"], True)
+    }
     status, problem, _ = await post(door, "/hooks/work", b"two", idempotency_key='"k"')
     assert (status, problem["type"], problem["run_id"]) == (422, "/problems/key-reused", first["run_id"])
     assert await sql.fetchval("SELECT count(*) FROM meshhook.runs") == 1
 
 
 async def test_the_same_new_key_at_the_same_moment_makes_one_run(door: Running, sql: Connection) -> None:
-    answers = await asyncio.gather(*(post(door, "/hooks/work", f"body {n % 2}".encode(), webhook_id="new") for n in range(20)))
+    answers = await asyncio.gather(
+        *(post(door, "/hooks/work", f"body {n % 2}".encode(), webhook_id="new") for n in range(20))
+    )
     statuses = Counter(status for status, _, _ in answers)
     assert statuses == {202: 10, 422: 10}
     assert len({document["run_id"] for _, document, _ in answers}) == 1
@@ -292,17 +303,27 @@ async def test_the_same_new_key_at_the_same_moment_makes_one_run(door: Running, 
 
 
 async def test_bodies_of_any_kind_arrive(door: Running, sql: Connection) -> None:
-    for body, content_type in ((b"\x00\xff", "image/png"), (b"a=1", "application/x-www-form-urlencoded"), (b"", "text/plain")):
+    for body, content_type in (
+        (b"\x00\xff", "image/png"),
+        (b"a=1", "application/x-www-form-urlencoded"),
+        (b"", "text/plain"),
+    ):
         status, _, _ = await post(door, "/hooks/work?q=1", body, content_type=content_type)
         assert status == 202
     status, _, _ = await post(door, "/hooks/work", chunked(b"12", 3), content_type="application/json")
     assert status == 202
-    bodies = [json.loads(row["event"])["trigger"]["body"] for row in await sql.fetch("SELECT event FROM meshhook.run_events ORDER BY run_id")]
+    bodies = [
+        json.loads(row["event"])["trigger"]["body"]
+        for row in await sql.fetch("SELECT event FROM meshhook.run_events ORDER BY run_id")
+    ]
     assert bodies == [{"base64": "AP8="}, {"a": "1"}, None, 121212]
 
 
 async def test_a_full_buffer_says_when_to_come_back(worked: str) -> None:
-    async with Running("serve", worked, accept_buffer_max=1, accept_batch_max=1) as serve, Senders(serve.url, 50) as senders:
+    async with (
+        Running("serve", worked, accept_buffer_max=1, accept_batch_max=1) as serve,
+        Senders(serve, 50) as senders,
+    ):
         await senders.until(100)
     assert senders.refused["/problems/overloaded"] > 0
 

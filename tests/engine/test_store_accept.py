@@ -83,7 +83,9 @@ async def test_one_bad_row_leaves_nothing_of_its_batch(sql: Connection, store: S
     assert await sql.fetchval("SELECT count(*) FROM meshhook.dedupe") == 0
 
 
-async def test_processes_with_the_same_keys_wait_for_each_other_and_never_deadlock(sql: Connection, database: str) -> None:
+async def test_processes_with_the_same_keys_wait_for_each_other_and_never_deadlock(
+    sql: Connection, database: str
+) -> None:
     """Two batches hold the same 50 keys in opposite orders; with rows taken as they come, they would deadlock."""
     endpoint = await publish(sql, chain("input"))
     keys = [f"k{n:02}" for n in range(50)]

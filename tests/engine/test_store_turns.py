@@ -65,7 +65,7 @@ async def test_two_workers_never_take_the_same_run(sql: Connection, database: st
 
 async def test_a_crash_in_a_turn_gives_everything_back_at_once(sql: Connection, store: Store) -> None:
     (run_id,) = await accept(sql, store)
-    with pytest.raises(RuntimeError, match="crash"):
+    with pytest.raises(RuntimeError, match="crash"):  # noqa: PT012
         async with store.turn(0) as turn:
             await turn.commit([ended(run) for run in await turn.claim(1)])
             raise RuntimeError("crash")
@@ -169,7 +169,7 @@ async def test_what_is_finished_never_changes(sql: Connection, store: Store) -> 
 
 async def test_a_journal_takes_no_sequence_number_twice(sql: Connection, store: Store) -> None:
     (run_id,) = await accept(sql, store)
-    with pytest.raises(asyncpg.UniqueViolationError):
+    with pytest.raises(asyncpg.UniqueViolationError):  # noqa: PT012
         async with store.turn(0) as turn:
             (run,) = await turn.claim(1)
             await turn.commit([ended(run, seq=1)])
@@ -213,7 +213,9 @@ async def test_pressure_tells_how_far_behind_the_workers_are(sql: Connection, st
     await store.heartbeat("one", 10, 0)
     await store.heartbeat("one", 12, 0)
     await store.heartbeat("two", 5, 0)
-    await sql.execute("UPDATE meshhook.workers SET seen_at = $1 WHERE id = 'two'", datetime.now(UTC) - timedelta(minutes=1))
+    await sql.execute(
+        "UPDATE meshhook.workers SET seen_at = $1 WHERE id = 'two'", datetime.now(UTC) - timedelta(minutes=1)
+    )
     pressure = await store.pressure(timedelta(seconds=5))
     assert 90 <= pressure.lag_s < 120
     assert (pressure.committed, pressure.workers) == (12, 1)
@@ -243,7 +245,12 @@ async def test_a_claim_touches_its_batch_and_not_the_backlog(sql: Connection, da
         claimed = await turn.claim(500)
         assert len(claimed) == 500
         assert await turn.commit([ended(run) for run in claimed]) == set()
-    while await sql.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test' AND datname = current_database()") > 1:
+    while (
+        await sql.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test' AND datname = current_database()"
+        )
+        > 1
+    ):
         await asyncio.sleep(0)
     after = await reads(sql)
     touched = {name: after[name] - before[name] for name in after}
@@ -258,7 +265,9 @@ async def reads(sql: Connection) -> dict[str, int]:
     await sql.execute("SELECT pg_stat_force_next_flush()")
     await sql.execute("SELECT pg_stat_clear_snapshot()")
     found: dict[str, int] = {}
-    for row in await sql.fetch("SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = 'meshhook'"):
+    for row in await sql.fetch(
+        "SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = 'meshhook'"
+    ):
         found[row["indexrelname"]] = row["idx_tup_read"]
     for table in ("tasks", "runs", "journal"):
         found[f"seq_scan of {table}"] = await sql.fetchval(

@@ -71,7 +71,9 @@ async def test_a_run_over_the_bound_goes_on_under_a_lease(sql: Connection, store
     assert await sql.fetchval("SELECT count(*) FROM meshhook.tasks") == 0
 
 
-async def test_what_a_turn_has_no_time_for_is_put_back_and_the_next_turn_takes_less(sql: Connection, store: Store) -> None:
+async def test_what_a_turn_has_no_time_for_is_put_back_and_the_next_turn_takes_less(
+    sql: Connection, store: Store
+) -> None:
     await accept(sql, store, chain("input"), *range(10))
     one = worker(store, hold_s=2.5, clock=FakeClock(step=1.0))
     await one.turn(0)
@@ -138,7 +140,7 @@ async def test_stopping_hands_back_what_is_held(sql: Connection, store: Store) -
 async def test_a_run_whose_journal_or_definition_is_broken_ends_as_failed(sql: Connection, store: Store) -> None:
     torn, odd = await accept(sql, store, chain("input"), 1, 2)
     await sql.execute("ALTER TABLE meshhook.journal DISABLE TRIGGER USER")
-    await sql.execute("UPDATE meshhook.journal SET events = '[{\"type\":\"moon.risen\"}]' WHERE run_id = $1", torn)
+    await sql.execute('UPDATE meshhook.journal SET events = \'[{"type":"moon.risen"}]\' WHERE run_id = $1', torn)
     await sql.execute("ALTER TABLE meshhook.journal ENABLE TRIGGER USER")
     await sql.execute("ALTER TABLE meshhook.versions DISABLE TRIGGER USER")
     await sql.execute("UPDATE meshhook.versions SET definition = '{}'")

@@ -25,7 +25,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     "/api/v1/endpoints/{path:path}",
     summary="Make or change an endpoint",
     operation_class=TakesEndpoint,
-    responses=problems_of(400, 404, 408, 409, 411, 413),
+    responses=problems_of(404, 408, 409, 411, 413),
 )
 async def save_endpoint(
     caller: NamedDependency[Caller], path: FromPath[str], request: Request[Any, Any, Any]

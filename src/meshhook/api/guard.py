@@ -73,8 +73,8 @@ class Guard:
         else:
             project_id = await self._keyring.project_of(authorization)
         scope["state"]["project_id"] = project_id
-        if "//" in scope["path"] or scope["path"].endswith("/"):
-            raise not_found()  # Litestar would read another path out of it
+        if "//" in scope["path"] or scope["path"].endswith("/") or scope["path"].startswith("/openapi.json/"):
+            raise not_found()  # Litestar would read another path out of it, or answer with a page of its own
 
     async def _answer(self, scope: dict[str, Any], body: bytes, answer: _Answer) -> None:
         async def receive() -> dict[str, Any]:

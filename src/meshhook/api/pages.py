@@ -43,7 +43,7 @@ async def list_problems() -> Response[str]:
     summary="What a type of problem means",
     media_type=MediaType.HTML,
     security=[{}],
-    responses=problems_of(404, always=()),
+    responses=problems_of(400, 404, always=()),
 )
 async def get_problem(name: FromPath[str]) -> Response[str]:
     """What happened, and what to do: the page that the `type` of a problem document leads to."""

@@ -14,7 +14,7 @@ from meshhook.history import EVENTS_MAX, PAGE_MAX, EventPage, RunDetail, RunPage
 from meshhook.model import RunStatus
 
 
-@get("/api/v1/runs", summary="List runs, newest first", responses=problems_of(400, 404))
+@get("/api/v1/runs", summary="List runs, newest first", responses=problems_of(404))
 async def list_runs(
     caller: NamedDependency[Caller],
     status: Annotated[RunStatus | None, QueryParameter(description="Only runs that stand so.")] = None,
@@ -39,7 +39,7 @@ async def get_run(caller: NamedDependency[Caller], id: FromPath[str]) -> RunDeta
     return await history.run(caller.database, caller.project_id, id)
 
 
-@get("/api/v1/runs/{id:str}/events", summary="Read the journal of a run", responses=problems_of(400, 404))
+@get("/api/v1/runs/{id:str}/events", summary="Read the journal of a run", responses=problems_of(404))
 async def get_events(
     caller: NamedDependency[Caller],
     id: FromPath[str],

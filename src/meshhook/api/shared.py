@@ -48,11 +48,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[ProblemFault] | msgspec.UnsetType = msgspec.UNSET
 
 
-_ALWAYS: Final = (401, 500, 503, 504)
+_ALWAYS: Final = (400, 401, 500, 503, 504)
 
 
 def problems_of(*statuses: int, always: Iterable[int] = _ALWAYS) -> Mapping[int, ResponseSpec]:
-    """The problem documents an operation may answer with, next to those that any may that asks the database."""
+    """The problem documents an operation may answer with, next to those of any that takes parameters and asks the database."""
     return {
         status: ResponseSpec(
             Problem,

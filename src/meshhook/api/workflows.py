@@ -34,7 +34,7 @@ class Versions(msgspec.Struct, frozen=True):
     "/api/v1/workflows/{name:str}",
     summary="Save the draft of a workflow",
     operation_class=TakesDefinition,
-    responses=problems_of(400, 408, 411, 413, 422),
+    responses=problems_of(408, 411, 413, 422),
 )
 async def save_draft(caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]) -> Workflow:
     """The body is a workflow definition. Every fault is reported at once, with its JSON path; then nothing is saved."""

@@ -198,5 +198,5 @@ def _as_unavailable(error: BaseException) -> BaseException:
     if is_lost(error) or isinstance(
         error, (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)
     ):
-        return Unavailable(f"the database can't be reached: {error or type(error).__name__}")
+        return Unavailable(f"the database can't be reached: {str(error) or type(error).__name__}")
     return error

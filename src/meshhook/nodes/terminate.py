@@ -12,7 +12,11 @@ SCHEMA: dict[str, Any] = {
     "properties": {
         "status": {"enum": ["completed", "failed"], "default": "completed"},
         "output": {"description": "A template; the node's input when left out."},
-        "reason": {"type": "string", "maxLength": 10_000, "description": "With status failed: a template that says why."},
+        "reason": {
+            "type": "string",
+            "maxLength": 10_000,
+            "description": "With status failed: a template that says why.",
+        },
     },
     "additionalProperties": False,
 }

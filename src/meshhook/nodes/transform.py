@@ -10,7 +10,11 @@ from meshhook.model import DEFAULT_PORT, Completed, Work
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "expression": {"type": "string", "minLength": 1, "description": "A JMESPath expression; its value is the output."},
+        "expression": {
+            "type": "string",
+            "minLength": 1,
+            "description": "A JMESPath expression; its value is the output.",
+        },
         "template": {"description": "Any JSON value; {{ expressions }} in its strings are replaced."},
     },
     "minProperties": 1,
