@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
-
-from meshhook.db.migrate import migrate
 from tests.conftest import execute, in_database
 from tests.engine.processes import free_port
+
+from meshhook.db.migrate import migrate
 
 BOUND_S = 20.0
 numbers = itertools.count(1)
@@ -145,6 +145,20 @@ def api(server: Server) -> Iterator[Api]:
     made = Api(server)
     yield made
     made.http.close()
+
+
+@pytest.fixture
+def api_of() -> Iterator[Callable[..., Api]]:
+    """The API of another server, or of another key."""
+    made: list[Api] = []
+
+    def make(server: Server, key: str | None = None) -> Api:
+        made.append(Api(server, key))
+        return made[-1]
+
+    yield make
+    for api in made:
+        api.http.close()
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from tests.api.conftest import transform
 
 from meshhook import catalog, history, keys
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal
-from tests.api.conftest import transform
 
 Connection = asyncpg.Connection
 NOW_MS = int(time.time() * 1000)
@@ -49,7 +49,8 @@ async def make_runs(
     await sql.execute(
         """
         INSERT INTO meshhook.runs (shard, id, project_id, workflow_id, version_id, status, finished_at)
-        SELECT $1, made.id, w.project_id, w.id, v.id, $4::meshhook.run_status, CASE WHEN $4 IN ('completed', 'failed') THEN now() END
+        SELECT $1, made.id, w.project_id, w.id, v.id, $4::meshhook.run_status,
+               CASE WHEN $4 IN ('completed', 'failed') THEN now() END
         FROM unnest($2::uuid[]) AS made (id), meshhook.versions v JOIN meshhook.workflows w ON w.id = v.workflow_id
         WHERE v.id = $3
         """,

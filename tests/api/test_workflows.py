@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.api.conftest import Api, transform
 
 from meshhook.definition import SCHEMA
-from tests.api.conftest import Api, transform
 
 
 def test_a_draft_is_saved_published_and_read_back(api: Api, name: str) -> None:

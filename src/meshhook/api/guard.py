@@ -63,7 +63,8 @@ class Guard:
                 await answer.send_problem(problem_of(error, scope["path"]), scope["path"])
 
     async def _admit(self, scope: dict[str, Any]) -> None:
-        if _is_below(scope["path"], _OPEN):
+        if _is_below(path := scope["path"], _OPEN):
+            _check_path(path)
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         authorization = headers.get(b"authorization")
@@ -73,8 +74,7 @@ class Guard:
         else:
             project_id = await self._keyring.project_of(authorization)
         scope["state"]["project_id"] = project_id
-        if "//" in scope["path"] or scope["path"].endswith("/") or scope["path"].startswith("/openapi.json/"):
-            raise not_found()  # Litestar would read another path out of it, or answer with a page of its own
+        _check_path(path)
 
     async def _answer(self, scope: dict[str, Any], body: bytes, answer: _Answer) -> None:
         async def receive() -> dict[str, Any]:
@@ -156,6 +156,12 @@ async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
                     return bytes(body)
     except TimeoutError:
         raise Refusal(408, "body-too-slow", "The body took too long", "Nothing was stored; send it again.") from None
+
+
+def _check_path(path: str) -> None:
+    """Refuse what Litestar would read another path out of, or answer with a page of its own."""
+    if "//" in path or path.endswith("/") or path.startswith("/openapi.json/"):
+        raise not_found()
 
 
 def _check_local(host: str, origin: str | None) -> None:
