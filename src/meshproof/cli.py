@@ -22,6 +22,7 @@ from meshproof.plan import Arrivals
 from meshproof.profiles import concurrency, load
 from meshproof.profiles.session import Result, conclude, cores
 from meshproof.profiles.settings import EMBEDDED, RunSettings
+from meshproof.reaper import Reaper
 from meshproof.rest import ApiError
 from meshproof.supervise import ProcessError
 from meshproof.target import TargetError
@@ -86,7 +87,7 @@ def run_load(
             generators=processes_for(cores()),
         )
     )
-    finish(lambda display: load.run(settings, display), as_json=as_json)
+    finish(lambda display, reaper: load.run(settings, display, reaper), as_json=as_json)
 
 
 @run_app.command("concurrency")
@@ -125,7 +126,7 @@ def run_concurrency(
             generators=1,
         )
     )
-    finish(lambda display: concurrency.run(settings, display), as_json=as_json)
+    finish(lambda display, reaper: concurrency.run(settings, display, reaper), as_json=as_json)
 
 
 @app.command("judge")
@@ -138,7 +139,7 @@ def judge_again(
         evidence.require(folder)
     except evidence.EvidenceError as error:
         fail(USAGE, str(error))
-    finish(lambda display: conclude(folder, display), as_json=as_json)
+    finish(lambda display, _: conclude(folder, display), as_json=as_json)
 
 
 @app.command("scenarios")
@@ -177,7 +178,10 @@ def checked(settings: RunSettings) -> RunSettings:
     return settings
 
 
-def finish(run: Callable[[Display], Awaitable[Result]], *, as_json: bool) -> NoReturn:
+Story = Callable[[Display, Reaper], Awaitable[Result]]
+
+
+def finish(run: Story, *, as_json: bool) -> NoReturn:
     """Run, show what came of it, and exit with the code that says so."""
     console = Console(stderr=as_json)
     try:
@@ -195,14 +199,14 @@ def finish(run: Callable[[Display], Awaitable[Result]], *, as_json: bool) -> NoR
     raise SystemExit(EXIT_CODES[result.verdicts.verdict])
 
 
-async def _interruptible(run: Callable[[Display], Awaitable[Result]], console: Console, quiet: bool) -> Result:
+async def _interruptible(run: Story, console: Console, quiet: bool) -> Result:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _interrupt, task)
-    with Display(console, quiet=quiet) as display:
-        return await run(display)
+    with Reaper() as reaper, Display(console, quiet=quiet) as display:
+        return await run(display, reaper)
 
 
 def _interrupt(task: asyncio.Task[Any]) -> None:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -30,13 +31,22 @@ KILL_S_MAX = 10.0
 class Reaper:
     """The reaper as the suite sees it. Leaving it ends what it watches, removes its folders, and waits for that."""
 
+    folder: Path
+    """A folder that goes with the run. Everybody may enter it: Postgres may run as another user."""
+
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "meshproof.reaper"], stdin=subprocess.PIPE, start_new_session=True, text=True
         )
+        self.folder = Path(tempfile.mkdtemp(prefix="meshproof-"))
+        self._tell(f"folder {self.folder}")
+        self.folder.chmod(0o711)
+        # Whatever in this process asks for a temporary file gets it in there, and so it is removed too.
+        tempfile.tempdir = str(self.folder)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        tempfile.tempdir = None
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
@@ -44,10 +54,6 @@ class Reaper:
     def watch(self, pid: int) -> None:
         """See to the end of this process."""
         self._tell(f"watch {pid}")
-
-    def folder(self, path: Path) -> None:
-        """See to the removal of this folder."""
-        self._tell(f"folder {path}")
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None

@@ -14,7 +14,6 @@ import json
 import os
 import socket
 import sys
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -87,9 +86,12 @@ class Embedded:
         self._incidents = incidents
         self._reaper = reaper
         self._logs = logs
-        self.folder = temporary_folder(reaper)
+        # Postgres may run as another user, who has to get in; and the path of a socket must be short.
+        self.folder = reaper.folder / f"engine-{self.port}"
+        self.folder.mkdir()
+        self.folder.chmod(0o711)
         # The server's socket moves when it is started again; this link to it does not.
-        self._socket = self.folder / "socket"
+        self._socket = self.folder / "pg"
         self.dsn = f"postgresql:///meshhook?host={self._socket}&port=5432&user=postgres&sslmode=disable"
         self.settings = {"database_url": self.dsn, "host": self.host, "port": str(self.port), **(settings or {})}
         self._postgres_ready = asyncio.Event()
@@ -246,14 +248,6 @@ def meshhook() -> Path:
     if not command.exists():
         raise TargetError(f"There is no {command}. Install MeshHook into the same environment as the suite.")
     return command
-
-
-def temporary_folder(reaper: Reaper) -> Path:
-    """A folder that is removed with the run, and that the user Postgres runs as can enter."""
-    folder = Path(tempfile.mkdtemp(prefix="meshproof-"))
-    reaper.folder(folder)
-    folder.chmod(0o711)
-    return folder
 
 
 def free_port() -> int:

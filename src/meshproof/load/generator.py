@@ -187,7 +187,8 @@ async def calibrate(plan: Plan, processes: int) -> Calibration:
     """Send a plan of the same kind to a null server: an open one at 2.5 times its rate, a closed one as fast as it
     goes."""
     if plan.levels:
-        trial = replace(plan, levels=(Level(CALIBRATION_IN_FLIGHT, CALIBRATION_CLOSED_ATTEMPTS),))
+        level = Level(CALIBRATION_IN_FLIGHT, CALIBRATION_CLOSED_ATTEMPTS)
+        trial = replace(plan, levels=(level,), duration_s=0.0)
     else:
         rate = plan.rate * CALIBRATION_FACTOR
         trial = replace(plan, rate=rate, warmup_s=0.0, duration_s=CALIBRATION_S, arrivals="constant")

@@ -17,6 +17,7 @@ from meshproof.profiles.session import (
     write_plan,
 )
 from meshproof.profiles.settings import RunSettings
+from meshproof.reaper import Reaper
 
 LEVELS = (5, 50, 500, 5_000)
 # A level is so many runs, so that the plan does not depend on the machine: as many as an engine that takes 20 ms a
@@ -25,11 +26,11 @@ RUN_S = 0.02
 RUNS_PER_S_MAX = 2_500
 
 
-async def run(settings: RunSettings, display: Display) -> Result:
+async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result:
     """Plan, drive, drain, save, judge."""
     plan = plan_of(settings)
     await write_plan(settings, plan, display)
-    async with session(settings, plan, display) as under_way:
+    async with session(settings, plan, display, reaper) as under_way:
         levels = ", ".join(f"{level:,}" for level in settings.levels)
         driven = await drive(under_way, f"Keeping {levels} runs of {settings.scenario} in flight, level after level")
         await export(under_way, phases_of(driven, now_us()))

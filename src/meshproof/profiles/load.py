@@ -17,13 +17,14 @@ from meshproof.profiles.session import (
     write_plan,
 )
 from meshproof.profiles.settings import RunSettings
+from meshproof.reaper import Reaper
 
 
-async def run(settings: RunSettings, display: Display) -> Result:
+async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result:
     """Plan, drive, drain, save, judge."""
     plan = plan_of(settings)
     await write_plan(settings, plan, display)
-    async with session(settings, plan, display) as under_way:
+    async with session(settings, plan, display, reaper) as under_way:
         seconds = settings.warmup_s + settings.duration_s
         driven = await drive(under_way, f"Sending {settings.scenario} at {settings.rate:,g}/s for {seconds:g} s")
         await export(under_way, phases_of(plan, driven, now_us()))

@@ -68,13 +68,12 @@ async def write_plan(settings: RunSettings, plan: Plan, display: Display) -> Non
 
 
 @asynccontextmanager
-async def session(settings: RunSettings, plan: Plan, display: Display) -> AsyncIterator[Session]:
+async def session(settings: RunSettings, plan: Plan, display: Display, reaper: Reaper) -> AsyncIterator[Session]:
     """Calibrate the generator, then start the engine (or find it) and set the scenarios up."""
     display.step("Calibrating the generator against a server that does nothing")
     calibration = await calibrate(plan, settings.generators)
     display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
     async with AsyncExitStack() as stack:
-        reaper = stack.enter_context(Reaper())
         incidents = Incidents(settings.out / "incidents.ndjson")
         stack.callback(incidents.close)
         display.step("Starting MeshHook" if settings.embedded else f"Looking for {settings.target}")
