@@ -24,6 +24,7 @@ BODY_MAX_BYTES: Final = 2 * 1024 * 1024
 _WITH_BODY: Final = ("PUT", "PATCH")
 _BODY_S_MAX: Final = 30.0
 _WAITING_MAX: Final = 200
+_UNREAD: Final = {"connection": "close"}  # the rest of a body that nobody reads would pass for the next request
 _OPEN: Final = ("/healthz", "/readyz", "/problems")
 _WITHOUT_DATABASE: Final = (*_OPEN, "/metrics", "/openapi.json")
 _log = structlog.get_logger("meshhook.api")
@@ -137,7 +138,11 @@ async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
     length = dict(scope["headers"]).get(b"content-length", b"").decode("latin-1")
     if not length:
         raise Refusal(
-            411, "length-required", "The length of the body is missing", "Send the body with a Content-Length header."
+            411,
+            "length-required",
+            "The length of the body is missing",
+            "Send the body with a Content-Length header.",
+            headers=_UNREAD,
         )
     if not (length.isascii() and length.isdecimal()) or int(length) > BODY_MAX_BYTES:
         raise Refusal(
@@ -145,6 +150,7 @@ async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
             "body-too-large",
             "The body is too large",
             f"A body may have at most {BODY_MAX_BYTES} bytes. Nothing was stored.",
+            headers=_UNREAD,
         )
     body = bytearray()
     try:
@@ -155,7 +161,9 @@ async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
                 if not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError:
-        raise Refusal(408, "body-too-slow", "The body took too long", "Nothing was stored; send it again.") from None
+        raise Refusal(
+            408, "body-too-slow", "The body took too long", "Nothing was stored; send it again.", headers=_UNREAD
+        ) from None
 
 
 def _check_path(path: str) -> None:
