@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -189,9 +189,10 @@ class Facts:
 
 
 @contextmanager
-def load(evidence: Path, memory_limit: str | None = None) -> Iterator[Facts]:
+def load(evidence: Path, memory_limit: str | None = None, only: Collection[str] | None = None) -> Iterator[Facts]:
     """The facts of an evidence folder, for as long as the block lasts.
 
+    `only` names the sources to read (tables of `SOURCES`); the others are left empty, and are absent.
     `memory_limit` (such as "2GB") bounds the memory of the tables; the default is DuckDB's, most of the machine's.
     """
     scratch = Path(tempfile.mkdtemp(prefix="meshproof-judge-"))
@@ -207,11 +208,12 @@ def load(evidence: Path, memory_limit: str | None = None) -> Iterator[Facts]:
             **({"memory_limit": memory_limit} if memory_limit else {}),
         }
     )
+    con.execute("SET enable_progress_bar = false")
     try:
         facts = Facts(con, scratch, plan={}, documents={})
         _load_documents(facts, evidence)
         for source in SOURCES:
-            _load_table(facts, evidence, source)
+            _load_table(facts, evidence, source, wanted=only is None or source.table in only)
         _name_facts(facts)
         yield facts
     finally:
@@ -235,13 +237,13 @@ def _load_documents(facts: Facts, evidence: Path) -> None:
     facts.plan = facts.documents.get("plan", {})
 
 
-def _load_table(facts: Facts, evidence: Path, source: Source) -> None:
-    paths = sorted(str(path) for path in evidence.glob(source.pattern))
+def _load_table(facts: Facts, evidence: Path, source: Source, *, wanted: bool) -> None:
+    paths = sorted(str(path) for path in evidence.glob(source.pattern)) if wanted else []
     kept = source.kept if "FROM" in source.kept else f"{source.kept} FROM lines"
     empty = ", ".join(f"NULL::{type} AS {name}" for name, type in source.columns.items())
     facts.con.execute(f"CREATE TABLE {source.table} AS WITH lines AS (SELECT {empty} WHERE false) SELECT {kept}")
     if not paths:
-        facts.absent[source.table] = f"{source.pattern} is missing"
+        facts.absent[source.table] = f"{source.pattern} is missing" if wanted else f"{source.pattern} was not asked for"
         return
     try:
         lines = f"SELECT {', '.join(source.columns)} FROM {_reader(source, paths)}"  # noqa: S608

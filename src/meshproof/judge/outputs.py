@@ -10,12 +10,12 @@ but the run must be what the reference model makes of exactly that one, and it m
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
-from itertools import repeat
-from multiprocessing import get_context
+from itertools import pairwise
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,8 +26,7 @@ from meshproof.judge.exact import canonical, difference
 from meshproof.judge.invariant import CannotTell
 from meshproof.judge.shapes import replay_shapes
 
-SLICE_BYTES: Final = 16 * 1024 * 1024
-ALONE_BYTES: Final = 2 * SLICE_BYTES
+ALONE_BYTES: Final = 32 * 1024 * 1024
 """Up to so much work one process is faster than starting others."""
 
 _decode: Final = msgspec.json.decode
@@ -67,15 +66,23 @@ class Weighed(NamedTuple):
     why: str
 
 
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What a helper process says of its part."""
+
+    faults: list[Weighed] = []
+    cannot_tell: str | None = None
+    crashed: str | None = None
+
+
 def weigh_outputs(facts: Facts) -> None:
     """Derive the tables of this module."""
     facts.require("attempts", "runs", "journals", "plan")
     facts.once(replay_shapes)
-    # The work goes through a file, not through pipes: helpers read their slice of it faster than they could be told.
+    # The work goes through a file, not through pipes: helpers read their part of it faster than they could be told.
     work = facts.scratch / "finished.ndjson"
     runs = facts.one(f"COPY ({_FINISHED}) TO '{work}' (FORMAT json)")
     facts.con.execute("CREATE TABLE weighing AS SELECT $1::BIGINT AS runs", [runs])
-    wrong = [fault for found in _weigh_all(int(facts.plan["seed"]), work) for fault in found]
+    wrong = _weigh_all(int(facts.plan["seed"]), work)
     work.unlink()
     facts.con.execute("CREATE TABLE output_faults (run_id UUID, invariant VARCHAR, why VARCHAR)")
     facts.con.execute(
@@ -121,23 +128,48 @@ _FINISHED: Final = """
 """
 
 
-def _weigh_all(seed: int, work: Path) -> Iterator[list[Weighed]]:
+def _weigh_all(seed: int, work: Path) -> list[Weighed]:
     size = work.stat().st_size
     if size <= ALONE_BYTES:
-        yield weigh_slice(seed, work, 0, size)
-        return
-    begins = range(0, size, SLICE_BYTES)
-    # Spawned, not forked: this process has DuckDB's threads.
-    with ProcessPoolExecutor(_cores(), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(weigh_slice, repeat(seed), repeat(work), begins, (begin + SLICE_BYTES for begin in begins))
+        return weigh_part(seed, work, 0, size)
+    cores = _cores()
+    ends = [size * part // cores for part in range(cores + 1)]
+    helpers: list[Popen[bytes]] = []
+    try:
+        for part in pairwise(ends):
+            command = [sys.executable, "-m", "meshproof.judge.helper", str(seed), str(work), *map(str, part)]
+            helpers.append(Popen(command, stdout=PIPE))
+        return [fault for helper in helpers for fault in _faults(helper)]
+    finally:
+        for helper in helpers:
+            helper.kill()
+            helper.wait()
+            assert helper.stdout is not None
+            helper.stdout.close()
+
+
+def _faults(helper: Popen[bytes]) -> list[Weighed]:
+    said, _ = helper.communicate()
+    if helper.returncode:
+        raise HelperDied(f"a helper of the judge ended with exit code {helper.returncode}")
+    answer = msgspec.json.decode(said, type=Answer)
+    if answer.cannot_tell:
+        raise CannotTell(answer.cannot_tell)
+    if answer.crashed:
+        raise HelperDied(answer.crashed)
+    return answer.faults
+
+
+class HelperDied(RuntimeError):
+    """A helper process could not do its part."""
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def weigh_slice(seed: int, work: Path, begin: int, end: int) -> list[Weighed]:
-    """Everything that is wrong with the runs whose lines begin in this slice of the file."""
+def weigh_part(seed: int, work: Path, begin: int, end: int) -> list[Weighed]:
+    """Everything that is wrong with the runs whose lines begin in this part of the file."""
     decode = msgspec.json.Decoder(Run).decode
     faults: list[Weighed] = []
     with work.open("rb") as file:

@@ -11,7 +11,7 @@ import pytest
 from story import SECOND, START_US, Story, completed, failed, step
 
 from meshproof import scenarios
-from meshproof.judge import Verdict, Verdicts
+from meshproof.judge import Verdict, Verdicts, outputs
 from meshproof.judge.exact import difference
 
 Judged = Callable[[Story], Verdicts]
@@ -235,6 +235,30 @@ def test_they_are_unknown_when_the_scenario_makes_another_payload_than_was_sent(
     result = judged(story).of("completion.output")
     assert result.verdict is Verdict.UNKNOWN
     assert "the scenario has changed since" in result.sentence
+
+
+def test_helpers_find_what_one_process_finds(story: Story, judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 40):
+        story.delivered(number)
+        if number % 7 == 0:
+            ends_with(story, {"text": "changed", "paid": True})
+    alone = judged(story)
+    monkeypatch.setattr(outputs, "ALONE_BYTES", 0)
+    assert judged(story) == alone
+    assert alone.counts.wrong == 5
+
+
+@pytest.mark.parametrize(("bend", "says"), [("hash", "the scenario has changed since"), ("s", "crashed")])
+def test_what_a_helper_cannot_judge_is_unknown(
+    story: Story, judged: Judged, monkeypatch: pytest.MonkeyPatch, bend: str, says: str
+) -> None:
+    monkeypatch.setattr(outputs, "ALONE_BYTES", 0)
+    story.delivered(1)
+    story.attempts[0][bend] = "0"
+    story.plan["scenarios"]["0"] = story.plan["scenarios"]["duplicates"]
+    result = judged(story).of("completion.output")
+    assert result.verdict is Verdict.UNKNOWN
+    assert says in result.sentence
 
 
 @pytest.mark.parametrize(

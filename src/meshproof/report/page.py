@@ -1,0 +1,104 @@
+"""Fills the template: text and tables are made here and escaped, charts are drawn by the page from its own data."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from string import Template
+from typing import Final
+
+from meshproof.report import figure_sections as about
+from meshproof.report import verdict_sections as verdict
+from meshproof.report.charts import Chart, Timeline
+from meshproof.report.gather import Gathered
+from meshproof.report.markup import Markup, el, script_data, text
+
+_STATIC: Final = files("meshproof.report").joinpath("static")
+
+
+def fill(gathered: Gathered, timeline: Timeline) -> str:
+    """The whole page."""
+    # The sections before the charts; the template says where everything stands.
+    plot, draw = _plot_script(), _read("report.js")
+    return Template(_read("report.html")).substitute(
+        title=text(_title(gathered)),
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src {_hash(plot)} {_hash(draw)}; img-src data:",
+        plot_css=_read("uplot.css"),
+        css=_read("report.css"),
+        top=text(
+            [
+                about.heading(gathered),
+                verdict.banner(gathered),
+                verdict.tally(gathered),
+                about.missing(gathered),
+                about.figures(gathered),
+            ]
+        ),
+        charts=_charts(timeline),
+        bottom=text(
+            [
+                about.incidents(gathered),
+                verdict.families(gathered),
+                verdict.counterexamples(gathered),
+                about.repeat(gathered),
+                about.making(gathered),
+            ]
+        ),
+        data=script_data(timeline),
+        plot=plot,
+        draw=draw,
+    )
+
+
+def _title(gathered: Gathered) -> str:
+    plan = gathered.part("plan")
+    word = verdict.WORDS[gathered.verdicts.verdict] if gathered.verdicts else "not judged"
+    return f"{word} · {plan.get('profile', 'run')} {plan.get('scenario', '')} · meshproof"
+
+
+def _charts(timeline: Timeline) -> Markup:
+    if not timeline.charts:
+        return text(None)
+    return el(
+        "section",
+        el("h2", "Over time"),
+        el("div", el("p", "Seconds since the start on every axis.", class_="note"), _key(timeline), class_="key"),
+        el("div", [_chart(number, chart) for number, chart in enumerate(timeline.charts)], class_="charts"),
+        id="charts",
+    )
+
+
+def _key(timeline: Timeline) -> Markup:
+    kinds = sorted({mark.kind for mark in timeline.marks})
+    return el("p", [el("span", kind, class_=f"mark {kind}") for kind in kinds], class_="marks")
+
+
+def _chart(number: int, chart: Chart) -> Markup:
+    peaks = ", ".join(
+        f"{line.label} at most {max(known):,.6g}"
+        for line in chart.lines
+        if (known := [v for v in line.values if v is not None])
+    )
+    return el(
+        "figure",
+        el("figcaption", el("h3", chart.title, " ", el("small", chart.unit)), el("p", chart.says)),
+        el("div", class_="legend"),
+        el("div", class_="plot", role="img", aria_label=f"{chart.title}, {chart.unit}: {peaks}"),
+        data_chart=number,
+    )
+
+
+def _plot_script() -> str:
+    """uPlot with its licence, without the line that names where it comes from."""
+    code = _read("uplot.js")
+    licence = _read("uplot.LICENSE").strip().replace("*/", "")
+    return f"/* uPlot 1.6.32\n{licence}\n*/\n{code.partition(chr(10))[2] if code.startswith('/*!') else code}"
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+
+
+def _read(name: str) -> str:
+    return _STATIC.joinpath(name).read_text(encoding="utf-8")
