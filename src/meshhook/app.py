@@ -234,7 +234,10 @@ async def _check_schema(dsn: str) -> None:
 
 async def _every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
     while True:
-        await do()
+        try:
+            await do()
+        except Exception as error:  # noqa: BLE001 what is done beside the work must never end it
+            _log.error("failed, and tried again later", exc_info=error)
         await asyncio.sleep(seconds)
 
 

@@ -180,12 +180,12 @@ class Store:
 
     async def pressure(self, alive: timedelta) -> Pressure:
         """How far behind the workers are; a worker counts as living when it was seen within ``alive``."""
-        rows = await self._database.call("SELECT * FROM meshhook.pressure($1)", alive)
+        rows = await self._database.read("SELECT * FROM meshhook.pressure($1)", alive)
         return Pressure(*rows[0])
 
     async def endpoint(self, path: str) -> Endpoint | None:
         """The endpoint of a path."""
-        rows = await self._database.call(
+        rows = await self._database.read(
             "SELECT e.id, e.path, e.project_id, w.name, e.methods, w.published_version_id IS NOT NULL "
             "FROM meshhook.endpoints e JOIN meshhook.workflows w ON w.id = e.workflow_id WHERE e.path = $1",
             path,
@@ -197,7 +197,7 @@ class Store:
 
     async def shards(self) -> int:
         """How many shards this installation has."""
-        rows = await self._database.call("SELECT value::int FROM meshhook.settings WHERE name = 'shards'")
+        rows = await self._database.read("SELECT value::int FROM meshhook.settings WHERE name = 'shards'")
         return int(rows[0][0])
 
     async def make_partitions(self, days: int) -> int:

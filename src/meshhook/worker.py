@@ -148,7 +148,7 @@ class Worker:
                 try:
                     busy = await self._round()
                     failures = 0
-                except DatabaseError as error:
+                except Exception as error:  # noqa: BLE001 a worker that ends helps nobody: it says what is wrong and tries again
                     failures += 1
                     await self._back_off(failures, error)
                     continue
@@ -316,10 +316,13 @@ class Worker:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    async def _back_off(self, failures: int, error: DatabaseError) -> None:
+    async def _back_off(self, failures: int, error: Exception) -> None:
         self._held.clear()  # whether the last write happened is not known here; the journal knows, and the lease runs out
         pause_s = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**failures)
-        _log.warning("database trouble, waiting", error=str(error), pause_s=round(pause_s, 2))
+        if isinstance(error, DatabaseError):
+            _log.warning("database trouble, waiting", error=str(error), pause_s=round(pause_s, 2))
+        else:
+            _log.error("a round failed, waiting", exc_info=error, pause_s=round(pause_s, 2))
         with suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._stopping.wait()

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
 
-from meshhook.errors import OutcomeUnknown, Unavailable
+from meshhook.errors import DatabaseError, OutcomeUnknown, Unavailable
 
 Connection = asyncpg.Connection
 Row = asyncpg.Record
 
 _LOST: Final = (
     OSError,
+    EOFError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver says so when a connection was ended between two of its messages
+    asyncpg.ProtocolViolationError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over left us on a standby
 )
 
@@ -64,7 +69,7 @@ class Database:
         try:
             self._pool = await asyncpg.create_pool(
                 self._dsn,
-                min_size=1,
+                min_size=0,
                 max_size=self._size,
                 timeout=5,
                 command_timeout=self._timeout_s + 5,
@@ -139,6 +144,17 @@ class Database:
                     raise OutcomeUnknown(f"the connection broke during a statement: {error}") from error
                 raise
 
+    async def read(self, query: str, *arguments: Any) -> list[Row]:
+        """One statement that writes nothing, so that a connection that breaks leaves nothing unknown.
+
+        Raises:
+            Unavailable: there is no answer.
+        """
+        try:
+            return await self.call(query, *arguments)
+        except OutcomeUnknown as error:
+            raise Unavailable(str(error)) from error
+
     @asynccontextmanager
     async def _borrow(self) -> AsyncIterator[Connection[Row]]:
         if self._pool is None:
@@ -149,6 +165,11 @@ class Database:
             raise _as_unavailable(error) from error
         try:
             yield connection  # type: ignore[misc]
+        except BaseException as error:
+            if is_lost(error) or isinstance(error, (DatabaseError, asyncio.CancelledError)):
+                with suppress(*_LOST):  # it may have gone back to the pool by itself
+                    connection.terminate()  # in what state it is nobody knows, so nobody may get it
+            raise
         finally:
             try:
                 await self._pool.release(connection)
