@@ -8,13 +8,14 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from meshproof import evidence, scenarios
+from meshproof import bench, evidence, scenarios
 from meshproof.display import Display
 from meshproof.judge.verdicts import Verdict
 from meshproof.load.generator import GeneratorError, processes_for
@@ -34,6 +35,8 @@ LOAD_RATE = 400.0
 LOAD_WARMUP_S = 5.0
 LOAD_DURATION_S = 35.0
 LEVEL_S = 8.0
+WIDTH = 140
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 run_app = typer.Typer(no_args_is_help=True)
@@ -129,6 +132,26 @@ def run_concurrency(
     finish(lambda display, reaper: concurrency.run(settings, display, reaper), as_json=as_json)
 
 
+@app.command("bench")
+def run_bench(
+    quick: Annotated[
+        bool, typer.Option(help="A minute and a half instead of five; for a look, not for the record.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for bench.json.")] = Path("build"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print bench.json, and nothing else.")] = False,
+) -> None:
+    """Measure the engine against the floor of its database, interleaved in one session."""
+    scale = bench.QUICK if quick else bench.FULL
+    document = tell(lambda display, reaper: bench.run(out, scale, display, reaper), as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        console().print(bench.table(document))
+        console().print(f"{out / 'bench.json'}", highlight=False, soft_wrap=True)
+    if document["lost"]:
+        fail(VIOLATED, f"{document['lost']:,} runs were acknowledged and are not stored.")
+
+
 @app.command("judge")
 def judge_again(
     folder: Annotated[Path, typer.Argument(help="Folder with the evidence of a run.", metavar="DIR")],
@@ -163,7 +186,7 @@ def list_scenarios(as_json: Annotated[bool, typer.Option("--json", help="Print J
         table.add_column(column)
     for scenario in known:
         table.add_row(scenario.name, str(len(scenario.definition["nodes"])), scenario.summary)
-    Console().print(table)
+    console().print(table)
 
 
 def checked(settings: RunSettings) -> RunSettings:
@@ -178,35 +201,36 @@ def checked(settings: RunSettings) -> RunSettings:
     return settings
 
 
-Story = Callable[[Display, Reaper], Awaitable[Result]]
-
-
-def finish(run: Story, *, as_json: bool) -> NoReturn:
+def finish(run: Callable[[Display, Reaper], Awaitable[Result]], *, as_json: bool) -> NoReturn:
     """Run, show what came of it, and exit with the code that says so."""
-    console = Console(stderr=as_json)
+    result = tell(run, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(result.summary, indent=2))
+    else:
+        show(console(), result)
+    raise SystemExit(EXIT_CODES[result.verdicts.verdict])
+
+
+def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> T:
+    """Run a story to its end; whatever comes between is said on standard error, with an exit code."""
     try:
-        result = asyncio.run(_interruptible(run, console, as_json))
+        return asyncio.run(_interruptible(story, console(stderr=as_json), as_json))
     except TargetError as error:
         fail(USAGE, str(error))
     except (ApiError, ProcessError, GeneratorError) as error:
         fail(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")
     except asyncio.CancelledError:
         fail(UNKNOWN, "Interrupted, so nothing is proved.")
-    if as_json:
-        typer.echo(json.dumps(result.summary, indent=2))
-    else:
-        show(console, result)
-    raise SystemExit(EXIT_CODES[result.verdicts.verdict])
 
 
-async def _interruptible(run: Story, console: Console, quiet: bool) -> Result:
+async def _interruptible(story: Callable[[Display, Reaper], Awaitable[T]], shown_on: Console, quiet: bool) -> T:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _interrupt, task)
-    with Reaper() as reaper, Display(console, quiet=quiet) as display:
-        return await run(display, reaper)
+    with Reaper() as reaper, Display(shown_on, quiet=quiet) as display:
+        return await story(display, reaper)
 
 
 def _interrupt(task: asyncio.Task[Any]) -> None:
@@ -216,9 +240,16 @@ def _interrupt(task: asyncio.Task[Any]) -> None:
     task.cancel()
 
 
+def console(*, stderr: bool = False) -> Console:
+    """A console; where there is no terminal, one that is wide enough for every table."""
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=WIDTH)
+
+
 def fail(code: int, message: str) -> NoReturn:
     """Say what is wrong, and exit."""
-    Console(stderr=True).print(f"[bold red]meshproof:[/] {message}", highlight=False, soft_wrap=True)
+    said = console(stderr=True)
+    said.print(Text("meshproof: ", "bold red") + Text(message), soft_wrap=True)
     raise SystemExit(code)
 
 

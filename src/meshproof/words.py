@@ -3,7 +3,6 @@
 Shared by the payload generators. No reference model reads this file: a model reads the payload.
 """
 
-# ruff: noqa: RUF001 - letters that look like others are the point here
 from __future__ import annotations
 
 import json

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from meshproof import floor, phases, stored, summary
+from meshproof import floor, phases, report, stored, summary
 from meshproof.database import ERRORS, Reader, endpoint_ids
 from meshproof.display import Display
 from meshproof.judge import judge
@@ -193,8 +193,6 @@ async def conclude(folder: Path, display: Display) -> Result:
     display.step("Judging")
     verdicts = await asyncio.to_thread(judge, folder)
     document = await asyncio.to_thread(summary.summarise, folder, verdicts)
-    from meshproof import report
-
     return Result(folder, verdicts, document, await asyncio.to_thread(report.write, folder))
 
 
