@@ -17,7 +17,7 @@ import msgspec
 from meshhook.db.connect import Database, Row
 from meshhook.db.read import read
 from meshhook.definition import parse_text
-from meshhook.errors import Refusal
+from meshhook.errors import DefinitionError, Fault, Refusal
 from meshhook.naming import check_name, is_name
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -308,7 +308,10 @@ def _unknown_version(name: str, number: int) -> Refusal:
 
 
 async def _check_definition(text: str) -> None:
-    await asyncio.get_running_loop().run_in_executor(_CHECKER, parse_text, text)
+    try:
+        await asyncio.get_running_loop().run_in_executor(_CHECKER, parse_text, text)
+    except RecursionError:
+        raise DefinitionError([Fault("$", "too-deep", "nested too deeply")]) from None
 
 
 def _check_known(name: str) -> None:

@@ -1,0 +1,234 @@
+"""``meshhook workflow``: check, save, publish and read workflows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.text import Text
+
+from meshhook import catalog
+from meshhook.catalog import Version, Workflow, WorkflowDetail
+from meshhook.commands.answers import (
+    DEFAULT,
+    Project,
+    ask,
+    console,
+    facts,
+    read_text,
+    say_json,
+    say_pretty,
+    shown,
+    table,
+)
+from meshhook.commands.options import DATABASE, Json, with_settings
+from meshhook.config import Loaded
+from meshhook.db.connect import Database
+from meshhook.definition import SCHEMA, parse_text
+from meshhook.errors import ConfigError, DefinitionError, Fault
+from meshhook.jsonplace import Span, find, span
+
+File = Annotated[Path, typer.Argument(help="File with the definition; - is standard input.")]
+Name = Annotated[str, typer.Argument(help="Name of the workflow.")]
+
+_WINDOW = 100  # letters of a line that are shown
+
+app = typer.Typer(help="Check, save, publish and read workflows.", no_args_is_help=True)
+
+
+@app.command()
+def validate(file: File, as_json: Json = False) -> None:
+    """Check a definition without saving it; exit code 1 when it has faults.
+
+    Example: meshhook workflow validate orders.json
+    """
+    text = read_text(file)
+    faults = _faults_in(text)
+    if as_json:
+        say_json({"valid": not faults, "errors": faults})
+    elif faults:
+        _show_faults(file, text, faults)
+    else:
+        typer.echo(f"{file} is valid.")
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+@with_settings(*DATABASE)
+def apply(
+    loaded: Loaded,
+    name: Name,
+    file: File,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish it too, when it is new.")] = False,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Save a definition as the draft of a workflow.
+
+    Example: meshhook workflow apply orders orders.json --publish
+    """
+    text = read_text(file)
+    if faults := _faults_in(text):
+        _show_faults(file, text, faults)
+        raise typer.Exit(1)
+
+    async def save(database: Database, project_id: int) -> tuple[Workflow, Version | None]:
+        saved = await catalog.save_draft(database, project_id, name, text)
+        return saved, (await catalog.publish(database, project_id, name))[0] if publish else None
+
+    saved, version = ask(loaded, save, project)
+    if as_json:
+        say_json(saved if version is None else version)
+    elif version is None:
+        typer.echo(f"Saved the draft of {name}. `meshhook workflow publish {name}` lets runs have it.")
+    else:
+        typer.echo(f"Version {version.version} of {name} is published.")
+
+
+@app.command()
+@with_settings(*DATABASE)
+def publish(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Json = False) -> None:
+    """Make the draft the next version, which runs accepted from now on get.
+
+    When the draft is what is published already, nothing changes.
+
+    Example: meshhook workflow publish orders
+    """
+    version, is_new = ask(loaded, lambda database, project_id: catalog.publish(database, project_id, name), project)
+    if as_json:
+        say_json(version)
+    else:
+        typer.echo(f"Version {version.version} of {name} {'is' if is_new else 'was already'} published.")
+
+
+@app.command("list")
+@with_settings(*DATABASE)
+def list_(loaded: Loaded, project: Project = DEFAULT, as_json: Json = False) -> None:
+    """List the workflows of a project.
+
+    Example: meshhook workflow list --json | jq '.items[].name'
+    """
+    found = ask(loaded, catalog.workflows, project)
+    if as_json:
+        say_json({"items": found})
+        return
+    rows = ((it.name, it.published, it.updated_at) for it in found)
+    table(
+        "name",
+        "published",
+        "draft saved",
+        rows=rows,
+        empty="No workflows yet. Save one: meshhook workflow apply NAME FILE",
+    )
+
+
+@app.command()
+@with_settings(*DATABASE)
+def show(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Json = False) -> None:
+    """Show a workflow, its nodes and its versions.
+
+    Example: meshhook workflow show orders
+    """
+
+    async def read(database: Database, project_id: int) -> tuple[WorkflowDetail, list[Version]]:
+        detail = await catalog.workflow(database, project_id, name)
+        return detail, await catalog.versions(database, project_id, name)
+
+    detail, versions = ask(loaded, read, project)
+    if as_json:
+        say_json({**msgspec.structs.asdict(detail), "versions": versions})
+        return
+    facts(
+        [
+            ("workflow", detail.name),
+            ("published", f"version {detail.published}" if detail.published else None),
+            ("draft", "differs from what is published" if detail.changed else "is what is published"),
+            ("saved", detail.updated_at),
+        ]
+    )
+    console().print()
+    nodes = ((node["id"], node["type"], node.get("name")) for node in detail.draft["nodes"])
+    table("node", "type", "name", rows=nodes, empty="")
+    console().print()
+    table("version", "published", rows=((it.version, it.created_at) for it in versions), empty="No version yet.")
+
+
+@app.command()
+@with_settings(*DATABASE)
+def export(
+    loaded: Loaded,
+    name: Name,
+    version: Annotated[int | None, typer.Option(help="Number of a version; the published one if left out.")] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="The draft instead.")] = False,
+    project: Project = DEFAULT,
+) -> None:
+    """Print the definition of a workflow, as `apply` takes it.
+
+    Example: meshhook workflow export orders > orders.json
+    """
+    if draft and version is not None:
+        raise ConfigError("--draft and --version can't both be meant; leave one out.")
+
+    async def read(database: Database, project_id: int) -> dict[str, object]:
+        detail = await catalog.workflow(database, project_id, name)
+        number = version or detail.published
+        if draft or number is None:
+            return detail.draft
+        return (await catalog.version(database, project_id, name, number)).definition
+
+    say_pretty(ask(loaded, read, project))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of definitions, for editors and other tools.
+
+    Example: meshhook workflow schema > definition.schema.json
+    """
+    say_pretty(SCHEMA)
+
+
+# Showing faults in the text -------------------------------------------------------------------------------------------
+
+
+def _faults_in(text: str) -> list[Fault]:
+    try:
+        parse_text(text)
+    except DefinitionError as error:
+        return error.faults
+    return []
+
+
+def _show_faults(file: Path, text: str, faults: list[Fault]) -> None:
+    out = console()
+    out.print(Text(f"{file} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:", style="bold red"))
+    for fault in faults:
+        out.print()
+        out.print(Text.assemble((f"{fault.path}", "bold"), "  ", (fault.code, "yellow")))
+        if (place := _place_of(text, fault)) is not None:
+            _show_place(place)
+        out.print(Text(f"  {shown(fault.message)}"))
+
+
+def _place_of(text: str, fault: Fault) -> Span | None:
+    if fault.code != "no-json":
+        return find(text, fault.path) if fault.code not in ("too-large", "too-deep") else None
+    at = re.search(r"\(byte (\d+)\)", fault.message)
+    if at is None:
+        return span(text, len(text), len(text)) if text else None
+    offset = len(text.encode()[: int(at[1])].decode(errors="ignore"))
+    return span(text, offset, offset + 1)
+
+
+def _show_place(place: Span) -> None:
+    """The line, as much of it as fits, with carets under the part that is meant."""
+    begin = max(0, place.column - 1 - _WINDOW // 2) if len(place.text) > _WINDOW else 0
+    line = shown(place.text[begin : begin + _WINDOW].replace("\t", " "))
+    margin = f"  line {place.line}, column {place.column} │ "
+    carets = "^" * max(1, min(place.length, _WINDOW - (place.column - 1 - begin)))
+    out = console()
+    out.print(Text.assemble((margin, "dim"), line), overflow="crop", no_wrap=True)
+    out.print(Text(" " * (len(margin) + place.column - 1 - begin) + carets, style="red"), overflow="crop", no_wrap=True)
