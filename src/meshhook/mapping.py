@@ -16,6 +16,7 @@ import jmespath.functions
 import jmespath.visitor
 import msgspec
 
+from meshhook.closures import closure
 from meshhook.errors import ExpressionError
 from meshhook.model import Context
 
@@ -53,13 +54,13 @@ def _finite(function: str, number: Any) -> Any:
 
 
 _TAKES_EXPREF = {name for name, entry in _JsonFunctions.FUNCTION_TABLE.items() if "expref" in str(entry["signature"])}
-_OPTIONS = jmespath.Options(custom_functions=_JsonFunctions())
+_INTERPRETER = jmespath.visitor.TreeInterpreter(jmespath.Options(custom_functions=_JsonFunctions()))
 
 
 class Expression:
     """A compiled JMESPath expression. ``source`` is its text."""
 
-    __slots__ = ("_parsed", "_visitor", "source")
+    __slots__ = ("_search", "source")
 
     def __init__(self, source: str) -> None:
         """Compile ``source``.
@@ -71,13 +72,13 @@ class Expression:
         if len(source) > EXPRESSION_LENGTH_MAX:
             raise ExpressionError(source[:60] + "…", f"longer than {EXPRESSION_LENGTH_MAX} characters")
         try:
-            self._parsed = jmespath.compile(source).parsed
+            parsed = dict(jmespath.compile(source).parsed)
         except (jmespath.exceptions.JMESPathError, RecursionError, ValueError) as error:
             raise ExpressionError(source, _one_line(error)) from None
-        if fault := _fault_of(dict(self._parsed)):
+        if fault := _fault_of(parsed):
             raise ExpressionError(source, fault)
         self.source = source
-        self._visitor = jmespath.visitor.TreeInterpreter(_OPTIONS)
+        self._search = closure(parsed, _INTERPRETER)
 
     def search(self, context: Context) -> Any:
         """The value of the expression over ``context``.
@@ -86,7 +87,7 @@ class Expression:
             ExpressionError: a function got a value of the wrong type, or the result is no JSON.
         """
         try:
-            return self._visitor.visit(self._parsed, context)
+            return self._search(context)
         except (jmespath.exceptions.JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ExpressionError(self.source, _one_line(error)) from None
 
