@@ -16,7 +16,7 @@ import jmespath.visitor
 
 Search = Callable[[Any], Any]
 Tree = dict[str, Any]
-Interpreter = jmespath.visitor.TreeInterpreter
+Interpreter = Any  # jmespath.visitor.TreeInterpreter, of which the stubs know too little
 
 
 def closure(node: Tree, interpreter: Interpreter) -> Search:
@@ -122,7 +122,8 @@ def _function(node: Tree, interpreter: Interpreter) -> Search:
 
 
 _NUMBERS: Final = (int, float)
-_comparable: Final = jmespath.visitor._is_comparable  # noqa: SLF001 - what can be ordered is the reference's to say
+# What can be ordered is the reference's to say.
+_comparable: Final = jmespath.visitor._is_comparable  # type: ignore[attr-defined]  # noqa: SLF001
 
 _MAKERS: Final[dict[str, Callable[[Tree, Interpreter], Search]]] = {
     "field": _field,
