@@ -20,7 +20,7 @@ CLOCK_MARGIN_US: Final = 100_000
 
 @invariant(
     "intake.lost",
-    "Every acknowledged delivery is stored: K ∖ R = ∅, and every run id that was handed out exists.",
+    "Every acknowledged delivery is stored: K∖R = ∅, and every run id that was handed out exists.",
     needs=("attempts", "runs"),
 )
 def lost(facts: Facts) -> Finding:
@@ -48,7 +48,7 @@ def lost(facts: Facts) -> Finding:
 
 @invariant(
     "intake.phantom",
-    "Nothing is stored of a delivery that was only ever refused: R ∩ F = ∅.",
+    "Nothing is stored of a delivery that was only ever refused: R∩F = ∅.",
     needs=("attempts", "runs"),
 )
 def phantom(facts: Facts) -> Finding:
@@ -66,7 +66,7 @@ def phantom(facts: Facts) -> Finding:
 
 @invariant(
     "intake.unexpected",
-    "Every stored run belongs to a delivery that was attempted: R ∖ A = ∅.",
+    "Every stored run belongs to a delivery that was attempted: R∖A = ∅.",
     needs=("attempts", "runs"),
 )
 def unexpected(facts: Facts) -> Finding:

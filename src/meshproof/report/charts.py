@@ -133,8 +133,9 @@ def _ledger_charts(gathered: Gathered, start_us: int) -> list[Chart]:
     found = {(what, bucket): (count, quantiles, most) for what, bucket, count, quantiles, most in rows}
 
     def rate(what: str) -> Line:
+        # The last bucket is not a whole one: it would look like a fall.
         per_s = [found[what, bucket][0] * 1e6 / width_us if (what, bucket) in found else 0.0 for bucket in buckets]
-        return Line(what, [round(value, 1) for value in per_s])
+        return Line(what, [*(round(value, 1) for value in per_s[:-1]), None])
 
     def latency(what: str) -> list[Line]:
         picked: list[tuple[str, Callable[[Any], int]]] = [

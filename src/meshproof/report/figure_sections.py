@@ -57,12 +57,12 @@ def figures(gathered: Gathered) -> Markup | None:
     if not summary:
         return None
     tiles = [
-        _tile("accepted", summary.get("accepted_per_s"), "{:,.0f}", "/s"),
-        _tile("completed", summary.get("completed_per_s"), "{:,.0f}", "/s"),
-        _tile("of the floor", summary.get("floor_ratio"), "{:.1%}", ""),
-        _tile("processor", summary.get("cpu_ms_per_run"), "{:.2f}", "ms a run"),
-        _tile("WAL", summary.get("wal_bytes_per_run"), "{:,.0f}", "bytes a run"),
-        _tile("transactions", summary.get("transactions_per_run"), "{:.3f}", "a run"),
+        _tile("accepted a second", summary.get("accepted_per_s"), "{:,.0f}"),
+        _tile("completed a second", summary.get("completed_per_s"), "{:,.0f}"),
+        _tile("of the floor", summary.get("floor_ratio"), "{:.1%}"),
+        _tile("ms of processor a run", summary.get("cpu_ms_per_run"), "{:.2f}"),
+        _tile("bytes of WAL a run", summary.get("wal_bytes_per_run"), "{:,.0f}"),
+        _tile("transactions a run", summary.get("transactions_per_run"), "{:.3f}"),
     ]
     memory = summary.get("rss_bytes_max")
     return el(
@@ -81,15 +81,9 @@ def figures(gathered: Gathered) -> Markup | None:
     )
 
 
-def _tile(label: str, value: Any, shape: str, unit: str) -> Markup:
-    known = isinstance(value, int | float)
-    number = shape.format(value) if known else UNKNOWN
-    return el(
-        "div",
-        el("span", number, el("small", " ", unit) if known else None, class_="number"),
-        el("span", label),
-        class_="tile",
-    )
+def _tile(label: str, value: Any, shape: str) -> Markup:
+    number = shape.format(value) if isinstance(value, int | float) else UNKNOWN
+    return el("div", el("span", number, class_="number"), el("span", label), class_="tile")
 
 
 def _stage(summary: dict[str, Any], key: str, label: str) -> Iterable[Child]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from string import Template
@@ -11,6 +13,7 @@ from typing import Final
 from meshproof.report import figure_sections as about
 from meshproof.report import verdict_sections as verdict
 from meshproof.report.charts import Chart, Timeline
+from meshproof.report.counterexamples import counterexamples
 from meshproof.report.gather import Gathered
 from meshproof.report.markup import Markup, el, script_data, text
 
@@ -19,36 +22,31 @@ _STATIC: Final = files("meshproof.report").joinpath("static")
 
 def fill(gathered: Gathered, timeline: Timeline) -> str:
     """The whole page."""
-    # The sections before the charts; the template says where everything stands.
     plot, draw = _plot_script(), _read("report.js")
+    made = partial(_made, gathered)
     return Template(_read("report.html")).substitute(
         title=text(_title(gathered)),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src {_hash(plot)} {_hash(draw)}; img-src data:",
         plot_css=_read("uplot.css"),
         css=_read("report.css"),
         top=text(
-            [
-                about.heading(gathered),
-                verdict.banner(gathered),
-                verdict.tally(gathered),
-                about.missing(gathered),
-                about.figures(gathered),
-            ]
+            map(made, (about.heading, verdict.banner, verdict.tally, about.missing, counterexamples, about.figures))
         ),
         charts=_charts(timeline),
-        bottom=text(
-            [
-                about.incidents(gathered),
-                verdict.families(gathered),
-                verdict.counterexamples(gathered),
-                about.repeat(gathered),
-                about.making(gathered),
-            ]
-        ),
+        bottom=text(map(made, (about.incidents, verdict.families, about.repeat, about.making))),
         data=script_data(timeline),
         plot=plot,
         draw=draw,
     )
+
+
+def _made(gathered: Gathered, section: Callable[[Gathered], Markup | None]) -> Markup | None:
+    """A section; where the evidence is so garbled that it cannot be made, the page says so and goes on."""
+    try:
+        return section(gathered)
+    except (TypeError, ValueError, KeyError, AttributeError, LookupError) as error:
+        why = f"The section {section.__name__!r} cannot be made of this evidence: {type(error).__name__}: {error}"
+        return el("section", el("p", why), class_="missing")
 
 
 def _title(gathered: Gathered) -> str:

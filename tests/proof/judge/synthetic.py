@@ -290,7 +290,7 @@ def summarize(folder: Path, verdicts: Any, runs: int = 30_000, rate: float = 1_0
         "profile": "load", "scenario": SCENARIO, "seed": seed, "commit": "0123456789abcdef", "valid": verdicts.valid,
         "verdict": verdicts.verdict, **counts, "accepted_per_s": rate * 0.995, "completed_per_s": rate * 0.995,
         "accept_ms": accept.milliseconds(), "queue_ms": queue.milliseconds(), "end_to_end_ms": whole.milliseconds(),
-        "cpu_ms_per_run": {"api": 0.31, "worker": 0.22, "postgres": 0.42}, "wal_bytes_per_run": 1_850,
+        "cpu_ms_per_run": 0.95, "wal_bytes_per_run": 1_850,
         "transactions_per_run": 0.071, "rss_bytes_max": {"api": 140_000_000, "worker": 210_000_000, "postgres": 240_000_000},
         "floor_runs_per_s": 58_000, "floor_ratio": 0.21,
     }  # fmt: skip

@@ -3,7 +3,7 @@
   "use strict";
   const { charts, marks, bands } = JSON.parse(document.getElementById("timeline").textContent);
   const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [1, 2]];
-  const PRINT_WIDTH = 318;
+  const PRINT = { width: 318, height: 165 };
   const drawn = [];
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -25,7 +25,6 @@
   // Phases behind the lines, checkpoints and incidents in front of them.
   function background(u) {
     const { ctx, bbox } = u;
-    const dpr = devicePixelRatio;
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
@@ -37,13 +36,25 @@
         ctx.fillStyle = colour("band");
         ctx.fillRect(left, bbox.top, right - left, bbox.height);
       }
-      ctx.fillStyle = colour("soft");
-      ctx.font = `${11 * dpr}px system-ui, sans-serif`;
-      ctx.textBaseline = "top";
-      const room = Math.min(right, bbox.left + bbox.width) - Math.max(left, bbox.left);
-      if (ctx.measureText(band.label).width + 8 * dpr < room) ctx.fillText(band.label, Math.max(left, bbox.left) + 4 * dpr, bbox.top + 3 * dpr);
     });
     ctx.restore();
+  }
+
+  // The name of a phase, on a patch of its own colour so that no line runs through it.
+  function nameBand(u, band) {
+    const { ctx, bbox } = u;
+    const dpr = devicePixelRatio;
+    const left = Math.max(u.valToPos(band.begin, "x", true), bbox.left);
+    const right = Math.min(u.valToPos(band.end, "x", true), bbox.left + bbox.width);
+    ctx.font = `${11 * dpr}px system-ui, sans-serif`;
+    ctx.textBaseline = "top";
+    ctx.textAlign = "left";
+    const width = ctx.measureText(band.label).width;
+    if (width + 8 * dpr > right - left) return;
+    ctx.fillStyle = colour(band.label.startsWith("steady") ? "card" : "band");
+    ctx.fillRect(left + 2 * dpr, bbox.top + 1 * dpr, width + 4 * dpr, 14 * dpr);
+    ctx.fillStyle = colour("soft");
+    ctx.fillText(band.label, left + 4 * dpr, bbox.top + 3 * dpr);
   }
 
   function foreground(u) {
@@ -53,6 +64,7 @@
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
+    bands.forEach((band) => nameBand(u, band));
     marks.forEach((mark) => {
       const x = Math.round(u.valToPos(mark.at, "x", true));
       ctx.strokeStyle = colour(mark.kind);
@@ -73,12 +85,17 @@
       grid: { stroke: () => colour("line"), width: 1 },
       ticks: { stroke: () => colour("line"), width: 1, size: 4 },
     });
-    const values = chart.log
-      ? (u, splits) => splits.map((v) => (v !== null && /^10*$|^0?\.0*1$/.test(String(v)) ? number(v) : null))
-      : (u, splits) => splits.map(short);
+    if (!chart.log) return [{ ...common(), size: 28, values: (u, splits) => splits.map(clock) }, { ...common(), size: 46, values: (u, splits) => splits.map(short) }];
+    // Powers of ten alone, and 2 and 5 between them where the range is narrow.
+    const wide = (u) => Math.log10(u.scales.y.max / u.scales.y.min) > 2.2;
+    const leading = (value) => value / 10 ** Math.floor(Math.log10(value) + 1e-9);
+    const kept = (u, splits) => splits.map((v) => (v > 0 && [1, ...(wide(u) ? [] : [2, 5])].some((n) => Math.abs(leading(v) - n) < 1e-6) ? v : null));
+    const y = common();
+    y.grid.filter = kept;
+    y.ticks.filter = kept;
     return [
       { ...common(), size: 28, values: (u, splits) => splits.map(clock) },
-      { ...common(), size: 46, values },
+      { ...y, size: 46, filter: kept, values: (u, splits) => splits.map((v) => (v === null ? null : short(v))) },
     ];
   }
 
@@ -156,7 +173,7 @@
     const opened = new Set();
     addEventListener("beforeprint", () => {
       document.querySelectorAll("details:not([open])").forEach((each) => { each.open = true; opened.add(each); });
-      drawn.forEach(({ plot, place }) => plot.setSize({ width: PRINT_WIDTH, height: place.clientHeight }));
+      drawn.forEach(({ plot }) => plot.setSize(PRINT));
       again();
     });
     addEventListener("afterprint", () => { opened.forEach((each) => { each.open = false; }); opened.clear(); fit(); again(); });
