@@ -65,9 +65,7 @@ class Difference(NamedTuple):
 def differences(record: Record) -> Iterator[Difference]:
     """Everything in which a stored run differs from its journal; nothing when all is well."""
     if record.status is None:
-        yield Difference(
-            record.id, "a journal belongs to a run", "a row in runs", f"{len(record.journal)} journal rows alone"
-        )
+        yield from _orphans(record)
         return
     if record.shard != shard_of(record.id):
         yield Difference(record.id, "a run lives in the shard of its id", shard_of(record.id), record.shard)
@@ -80,6 +78,14 @@ def differences(record: Record) -> Iterator[Difference]:
         return
     yield from _state(record, state)
     yield from _queue(record, state)
+
+
+def _orphans(record: Record) -> Iterator[Difference]:
+    if record.journal:
+        found = f"{len(record.journal)} journal rows alone"
+        yield Difference(record.id, "a journal belongs to a run", "a row in runs", found)
+    if record.place is not None:
+        yield Difference(record.id, "a place in the queue belongs to a run", "a row in runs", "a task alone")
 
 
 def _sequence(record: Record) -> Iterator[Difference]:
