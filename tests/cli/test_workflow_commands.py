@@ -35,7 +35,7 @@ def test_every_fault_is_shown_where_it_stands(meshhook: Meshhook, tmp_path: Path
     for path, code, place in (
         ("$.nodes[0].config.expression", "bad-expression", "line 3, column 63"),
         ("$.nodes[1].type", "unknown-node-type", "line 4, column 25"),
-        ("$.edges[1].to", "dangling-edge", "line 6, column 64"),
+        ("$.edges[1].to", "dangling-edge", "line 6, column 65"),
     ):
         assert f"{path}  {code}\n  {place} │ " in said.out
     lines = said.out.splitlines()
