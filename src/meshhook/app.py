@@ -27,6 +27,7 @@ from meshhook.config import Settings
 from meshhook.db import migrate as migrations
 from meshhook.db.connect import Database, connect_once, listen
 from meshhook.door import Door
+from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
 from meshhook.metrics import WorkerMetrics
 from meshhook.store import Store
@@ -146,14 +147,18 @@ async def work(settings: Settings) -> int:
 
 
 async def _work_until(stop: asyncio.Event, settings: Settings, store: Store, shards: int) -> None:
+    egress = Egress(AllowList.parse(settings.outbound_allow), per_host_max=settings.calls_per_host_max)
     worker = Worker(
         store,
+        egress.send,
         name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
         shards=shards,
         batch_max=settings.claim_batch_max,
         hold_s=settings.batch_hold_ms / 1000,
         lease_s=settings.lease_s,
         poll_s=settings.poll_ms / 1000,
+        calls_max=settings.calls_max,
+        shutdown_s=settings.shutdown_s,
     )
     metrics = WorkerMetrics(worker.counts, settings.host, settings.metrics_port)
     async with asyncio.TaskGroup() as tasks:
@@ -173,6 +178,7 @@ async def _work_until(stop: asyncio.Event, settings: Settings, store: Store, sha
             for task in beside:
                 task.cancel()
             metrics.close()
+            await egress.close()
     _log.info("stopped", worker=worker.name, runs=worker.counts.committed)
 
 

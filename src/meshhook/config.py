@@ -107,6 +107,16 @@ class Settings:
         30.0, "How long a worker may keep a run before another may take it over.", least=0.1, most=86_400
     )
     poll_ms: float = setting(200.0, "How often a worker looks for work that it was not told of.", least=1, most=60_000)
+    calls_max: int = setting(1_000, "Outgoing calls of one worker under way at once, at most.", least=1, most=100_000)
+    calls_per_host_max: int = setting(
+        100, "Outgoing connections of one worker to one host, at most; 0 is no limit.", least=0, most=100_000
+    )
+    outbound_allow: str = setting(
+        "",
+        "Hosts and address ranges `http_call` may reach although they are not public, separated by commas: "
+        "`127.0.0.0/8, *.internal.example`.",
+        default_shown="none",
+    )
     metrics_port: int = setting(0, "Port of the metrics of `work`; 0 is off.", least=0, most=65_535)
 
     shutdown_s: float = setting(10.0, "How long work under way may take after SIGTERM.", least=0.1, most=3_600)

@@ -18,6 +18,7 @@ _HELP = {
     "refused": "Stale writes refused by fencing.",
     "taken_over": "Runs taken over after another worker's lease ended.",
     "steps": "Steps advanced.",
+    "calls": "Outgoing calls that ended, however they did.",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 TRIGGER: Final = "trigger"
@@ -11,7 +12,7 @@ TRIGGER: Final = "trigger"
 
 DEFAULT_PORT: Final = "out"
 
-RunStatus = Literal["queued", "running", "completed", "failed"]
+RunStatus = Literal["queued", "running", "waiting", "completed", "failed"]
 TERMINAL: Final[frozenset[str]] = frozenset({"completed", "failed"})
 
 Context = Mapping[str, Any]
@@ -41,7 +42,64 @@ class Ended(NamedTuple):
     reason: str | None = None
 
 
-Outcome = Completed | Ended
+class Sleep(NamedTuple):
+    """A node waits: for ``seconds`` from its start, or until the moment ``until``."""
+
+    seconds: float
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One outgoing HTTP request. Times in seconds, sizes in bytes; ``redirects`` is how many may be followed."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    connect_timeout_s: float
+    timeout_s: float
+    response_limit_bytes: int
+    redirects: int
+
+
+class Response(NamedTuple):
+    """What came back. ``body`` is data when it was JSON, else text, else ``{"base64": …}``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class CallError(NamedTuple):
+    """Why nothing (usable) came back. ``sent`` tells whether the other side may have acted: ``yes``, ``no``, ``unknown``."""
+
+    type: str
+    reason: str
+    sent: Literal["yes", "no", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a call is tried again: exponential backoff with full jitter, never sooner than a capped ``Retry-After``."""
+
+    attempts: int
+    backoff_s: float
+    backoff_max_s: float
+    statuses: frozenset[int]
+    on_unknown: Literal["retry", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A node wants the outside world. ``succeeded`` says whether a response is what the workflow hoped for."""
+
+    request: Request
+    retry: Retry
+    succeeded: Callable[[Response], bool]
+
+
+Outcome = Completed | Ended | Sleep | Call
 Work = Callable[[Context], Outcome]
 """What a pure node does. Raises ``ExpressionError`` when an expression of it fails."""
 
@@ -79,12 +137,36 @@ class Event(NamedTuple):
     json: bytes
 
 
+class Attempt(NamedTuple):
+    """The last attempt of a call. ``retry_at`` is when it may be tried again; ``None`` while it is under way."""
+
+    number: int
+    retry_at: datetime | None = None
+
+
+class Start(NamedTuple):
+    """What a run asks of its worker: make this call now, as the attempt of this number."""
+
+    node: str
+    attempt: int
+    call: Call
+
+
+@dataclass(slots=True)
+class Wants:
+    """What is left when a run can't be advanced further by itself: calls to make now, and when to look again."""
+
+    calls: list[Start] = field(default_factory=list)
+    wake_at: datetime | None = None
+
+
 @dataclass(slots=True)
 class State:
     """What the journal of one run says so far; made by ``machine.fold``.
 
-    ``steps`` holds ``node id → Completed`` in the order of completion. ``owner`` is the holder of the last lease that was
-    taken and not given back.
+    ``steps`` holds ``node id → Completed`` in the order of completion, ``calls`` the last attempt of each call that is not
+    done, ``timers`` when each delay that is not over ends. ``owner`` is the holder of the last lease that was taken and not
+    given back.
     """
 
     workflow: str
@@ -92,8 +174,22 @@ class State:
     version_id: int
     trigger: Any
     steps: dict[str, Completed] = field(default_factory=dict)
-    status: RunStatus = "queued"
+    calls: dict[str, Attempt] = field(default_factory=dict)
+    timers: dict[str, datetime] = field(default_factory=dict)
+    ended: Literal["completed", "failed"] | None = None
     output: Any = None
     error: dict[str, Any] | None = None
     owner: str | None = None
+    was_leased: bool = False
     events: int = 0
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands."""
+        if self.ended is not None:
+            return self.ended
+        if self.owner is not None:
+            return "running"
+        if self.calls or self.timers:
+            return "waiting"
+        return "running" if self.was_leased else "queued"

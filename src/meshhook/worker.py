@@ -1,61 +1,48 @@
 """The worker: claims due runs, advances them, commits what happened. It keeps nothing that a crash could lose.
 
 A *turn* is one transaction: claim a batch, advance every run of it, commit all. The row locks are the lease, so a crash rolls
-back and another worker takes over at once. A turn may hold its transaction only so long; a run that is not done by then goes on
-*under a lease*, slice by slice, each slice its own commit.
+back and another worker takes over at once. What can't be done in a turn goes on *under a lease*, each commit on its own:
+
+- a run that is not done when the turn has lasted long enough goes on in *slices*;
+- a run that wants the outside world: its calls are committed as begun, made side by side, and *settled* in batches.
+
+A run that waits for a timer is nobody's: it is in the queue, due when the timer ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
+import dataclasses
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
-import msgspec
 import structlog
 
-from meshhook import machine
 from meshhook.definition import parse_text
 from meshhook.errors import DatabaseError, DefinitionError, JournalError
-from meshhook.model import TERMINAL, Definition, State
-from meshhook.store import Append, Claimed, Store, Turn
+from meshhook.held import Held, fold
+from meshhook.model import CallError, Definition, Request, Response, Start, State
+from meshhook.pace import Pace
+from meshhook.store import Claimed, Store, Turn
 
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger("meshhook.worker")
 
-_HELD_MAX: Final = 100
-"""Runs held under a lease at once; while there are so many, nothing more is claimed."""
+_CUT_MAX: Final = 100
+"""Runs in slices at once; while there are so many, nothing more is claimed."""
 
+_SETTLE_MAX: Final = 500
 _DEFINITIONS_MAX: Final = 1_000
+_FINISH_SHARE: Final = 0.5
+"""Of the time a shutdown may take, so much is for calls under way to come back."""
 
-_BUSY_PER_S: Final = 2_000
-_GATHER_RUNS: Final = 200
-_GATHER_S_MAX: Final = 0.02
-_PACE_MEMORY_S: Final = 0.25
-
-
-@dataclass(slots=True)
-class Held:
-    """One run this worker holds: its folded state, and until when its lease lasts if it is not finished in its turn."""
-
-    claimed: Claimed
-    state: State
-    definition: Definition
-    until: datetime
-    seq: int
-    pending: list[bytes] = field(default_factory=list)
-
-    @property
-    def finished(self) -> bool:
-        return self.state.status in TERMINAL
+Send = Callable[[Request, dict[str, str]], Awaitable[Response | CallError]]
 
 
 @dataclass(slots=True)
@@ -69,42 +56,26 @@ class Counts:
     refused: int = 0
     taken_over: int = 0
     steps: int = 0
-
-
-@dataclass(slots=True)
-class _Pace:
-    """How long to let work gather between two turns, so that a busy worker does not spend itself on tiny transactions.
-
-    Below ``_BUSY_PER_S`` runs a second nothing waits: latency is what counts there.
-    """
-
-    _per_s: float = 0.0
-    _done: int = 0
-    _at: float = 0.0
-
-    def ahead_s(self, done: int, now: float) -> float:
-        """Seconds to wait now, given that ``done`` runs have been written in all."""
-        elapsed = max(now - self._at, 1e-6)
-        self._per_s += (1 - math.exp(-elapsed / _PACE_MEMORY_S)) * ((done - self._done) / elapsed - self._per_s)
-        self._done, self._at = done, now
-        if self._per_s < _BUSY_PER_S:
-            return 0.0
-        return max(0.0, min(_GATHER_S_MAX, _GATHER_RUNS / self._per_s) - elapsed)
+    calls: int = 0
 
 
 class Worker:
     """One worker process' work on every shard.
 
     Args:
+        send: makes one outgoing request.
         name: unique among all workers, now and before; leases carry it.
         batch_max: runs a turn. hold_s: how long a turn may advance runs before it commits. lease_s: how long a lease lasts.
+        calls_max: outgoing calls under way at once.
         poll_s: how long to wait at most when there is nothing to do.
+        shutdown_s: how long ``run`` may take after ``stop``.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
         store: Store,
+        send: Send,
         *,
         name: str,
         shards: int,
@@ -112,22 +83,30 @@ class Worker:
         hold_s: float,
         lease_s: float,
         poll_s: float,
+        calls_max: int = 1_000,
+        shutdown_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._send = send
         self.name = name
         self._shards = shards
         self._batch_max = batch_max
         self._hold_s = hold_s
         self._lease = timedelta(seconds=lease_s)
         self._poll_s = poll_s
+        self._calls_max = calls_max
+        self._shutdown_s = shutdown_s
         self._clock = clock
         self._definitions: dict[int, Definition | str] = {}
         self._held: dict[UUID, tuple[int, Held]] = {}
+        self._cut: set[UUID] = set()
+        self._calling: set[asyncio.Task[None]] = set()
+        self._ended: deque[tuple[Held, Start | None, Response | CallError | None]] = deque()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._limits = dict.fromkeys(range(shards), batch_max)
-        self._pace = _Pace()
+        self._pace = Pace()
         self.counts = Counts()
 
     def wake(self) -> None:
@@ -153,20 +132,21 @@ class Worker:
                     await self._back_off(failures, error)
                     continue
                 await self._pause(busy)
+            await self._finish_calls()
             await self._hand_back()
         finally:
             renewing.cancel()
 
     async def _round(self) -> bool:
-        """One turn on every shard and one slice of every held run; false when there was nothing to do."""
+        """A turn on every shard, calls that ended, a slice of every run that was cut; false when there was nothing to do."""
         self._wake.clear()
         worked = 0
         for shard in range(self._shards):
-            if len(self._held) < _HELD_MAX and not self._stopping.is_set():
+            if len(self._cut) < _CUT_MAX and not self._stopping.is_set():
                 worked += await self.turn(shard)
-        for run_id in list(self._held):
-            await self._slice(run_id)
-            worked += 1
+        worked += await self.settle()
+        for run_id in list(self._cut):
+            worked += await self._slice(run_id)
         return worked > 0
 
     async def turn(self, shard: int) -> int:
@@ -177,21 +157,57 @@ class Worker:
                 return 0
             began = self._clock()
             held, not_begun = await self._advance_all(turn, claimed, began + self._hold_s)
-            appends = [self._append(run) for run in held]
-            refused = await turn.commit(appends)
-            if not_begun:
-                await turn.put_back(not_begun)
+            starting = self._place(held)
+            told, silent = [run for run in held if run.pending], [run for run in held if not run.pending]
+            refused = await turn.commit([run.append() for run in told]) if told else set()
+            if not_begun or silent:
+                later = [dataclasses.replace(run.claimed, due_at=run.due or run.claimed.due_at) for run in silent]
+                await turn.put_back([*not_begun, *later])
         self._adapt_limit(shard, len(held), not_begun, self._clock() - began)
-        self._note(held, refused)
-        self._held |= {run.claimed.run_id: (shard, run) for run in held if not run.finished}
-        for run_id in refused:
-            self._held.pop(run_id, None)
+        self._note(told, refused)
+        self._keep(shard, held, refused)
+        self._start(starting, refused)
         return len(claimed)
+
+    async def settle(self) -> int:
+        """Commit what followed from calls that ended, in one batch a shard. Returns how many ended."""
+        by_shard: dict[int, dict[UUID, Held]] = defaultdict(dict)
+        ended = [self._ended.popleft() for _ in range(min(_SETTLE_MAX, len(self._ended)))]
+        for held, start, result in ended:
+            run_id = held.claimed.run_id
+            if self._held.get(run_id, (0, None))[1] is held:  # else it was lost meanwhile
+                by_shard[self._held[run_id][0]][run_id] = held
+                if start is not None and result is not None:
+                    held.end_call(start, result)
+        for shard, runs in by_shard.items():
+            await self._go_on(shard, sorted(runs.values(), key=lambda held: held.claimed.run_id))
+        return len(ended)
+
+    async def _slice(self, run_id: UUID) -> int:
+        """Go on with one run that was cut, for as long as a turn may last."""
+        if run_id not in self._held:
+            self._cut.discard(run_id)
+            return 0
+        shard, held = self._held[run_id]
+        await self._go_on(shard, [held])
+        return 1
+
+    async def _go_on(self, shard: int, runs: list[Held]) -> None:
+        """Advance runs held under leases, and commit that."""
+        deadline = self._clock() + self._hold_s
+        for held in runs:
+            self.counts.steps += held.advance(deadline)
+        starting = self._place(runs)
+        told = [held for held in runs if held.pending]
+        refused = await self._store.commit_held(shard, [held.append() for held in told]) if told else set()
+        self._note(told, refused)
+        self._keep(shard, runs, refused)
+        self._start(starting, refused)
 
     async def _advance_all(
         self, turn: Turn, claimed: list[Claimed], deadline: float
     ) -> tuple[list[Held], list[Claimed]]:
-        folded = [(run, _fold(run)) for run in claimed]
+        folded = [(run, fold(run)) for run in claimed]
         await self._load_definitions(turn, {state.version_id for _, state in folded if isinstance(state, State)})
         held: list[Held] = []
         for position, (run, state) in enumerate(folded):
@@ -203,56 +219,77 @@ class Worker:
     def _begin(self, run: Claimed, state: State | JournalError, deadline: float) -> Held:
         """Advance one claimed run as far as the deadline allows."""
         if isinstance(state, JournalError):
-            return _broken(run, str(state))
+            return Held.broken(run, str(state))
         definition = self._definitions[state.version_id]
         if isinstance(definition, str):
-            return _broken(run, definition, state)
-        held = Held(run, state, definition, until=run.claimed_at + self._lease, seq=state.events + 1)
-        if run.expired_owner is not None:
-            self.counts.taken_over += 1
-            expired = {"type": "lease.expired", "owner": run.expired_owner, "until": run.due_at.isoformat()}
-            _take(held, expired)
-        self._advance(held, deadline)
-        if not held.finished:
-            _take(held, {"type": "lease.taken", "owner": self.name, "until": held.until.isoformat()})
+            return Held.broken(run, definition, state)
+        held = Held.begin(run, state, definition, self.name, self._lease, self._clock)
+        self.counts.taken_over += run.expired_owner is not None
+        self.counts.steps += held.advance(deadline)
         return held
 
-    def _advance(self, held: Held, deadline: float) -> None:
-        try:
-            for events in machine.advance(held.definition, held.state, str(held.claimed.run_id)):
-                held.pending += [event.json for event in events]
-                self.counts.steps += 1
-                if self._clock() >= deadline:
-                    return
-        except Exception as error:  # noqa: BLE001 one run must not stop the others, nor be retried without end
-            _log.error("run can't be advanced", run_id=str(held.claimed.run_id), exc_info=error)
-            _take(held, _engine_failure(f"{type(error).__name__}: {error}"))
+    def _place(self, runs: list[Held]) -> list[tuple[Held, Start]]:
+        starting: list[tuple[Held, Start]] = []
+        for held in runs:
+            room = len(self._calling) + len(starting) < self._calls_max and not self._stopping.is_set()
+            starting += [(held, start) for start in held.place(room=room)]
+        return starting
 
-    async def _slice(self, run_id: UUID) -> None:
-        """Go on with one held run for as long as a turn may last, and commit that under its lease."""
-        shard, held = self._held[run_id]
-        self._advance(held, self._clock() + self._hold_s)
-        refused = await self._store.commit_held(shard, [self._append(held)])
-        self._note([held], refused)
-        if refused or held.finished:
-            self._held.pop(run_id, None)
+    def _keep(self, shard: int, runs: list[Held], refused: set[UUID]) -> None:
+        """What is leased stays with us; everything else is let go."""
+        for held in runs:
+            run_id = held.claimed.run_id
+            self._cut.discard(run_id)
+            if not held.leased or held.finished or run_id in refused:
+                self._held.pop(run_id, None)
+                continue
+            self._held[run_id] = (shard, held)
+            if held.cut:
+                self._cut.add(run_id)
+            elif held.wants.wake_at is not None:
+                seconds = (held.wants.wake_at - held.now()).total_seconds()
+                asyncio.get_running_loop().call_later(max(0.0, seconds), self._note_end, held, None, None)
+
+    def _start(self, starting: list[tuple[Held, Start]], refused: set[UUID]) -> None:
+        for held, start in starting:
+            if held.claimed.run_id not in refused:
+                task = asyncio.create_task(self._make_call(held, start))
+                self._calling.add(task)
+                task.add_done_callback(self._calling.discard)
+
+    async def _make_call(self, held: Held, start: Start) -> None:
+        headers = {"idempotency-key": f'"{held.claimed.run_id}/{start.node}"'}
+        try:
+            result = await self._send(start.call.request, headers)
+        except Exception as error:  # noqa: BLE001 whatever it is, the run must hear of it
+            _log.error("a call failed in an unexpected way", run_id=str(held.claimed.run_id), exc_info=error)
+            result = CallError("broken", f"{type(error).__name__}: {error}", "unknown")
+        self.counts.calls += 1
+        self._note_end(held, start, result)
+
+    def _note_end(self, held: Held, start: Start | None, result: Response | CallError | None) -> None:
+        self._ended.append((held, start, result))
+        self._wake.set()
+
+    async def _finish_calls(self) -> None:
+        """Let calls under way come back for a while: what is known need not be called unknown."""
+        deadline = self._clock() + self._shutdown_s * _FINISH_SHARE
+        while (self._calling or self._ended) and self._clock() < deadline:
+            self._wake.clear()
+            with suppress(DatabaseError):
+                await self.settle()
+            if self._calling:
+                await self._sleep(min(0.1, self._poll_s))
 
     async def _hand_back(self) -> None:
+        for task in self._calling:
+            task.cancel()
         for run_id in list(self._held):
             shard, held = self._held.pop(run_id)
-            _take(held, {"type": "lease.released", "owner": self.name})
-            append = self._append(held)._replace(due_at=held.claimed.claimed_at, owner=None)
-            self._note([held], await self._store.commit_held(shard, [append]))
-
-    def _append(self, held: Held) -> Append:
-        """What is pending of a run, as one journal row."""
-        seq, events = held.seq, held.pending
-        held.seq, held.pending = seq + len(events), []
-        run = held.claimed
-        text = (b"[" + b",".join(events) + b"]").decode()
-        if held.finished:
-            return Append(run.run_id, run.claimed_at, run.epoch, seq, text, held.state.status)
-        return Append(run.run_id, run.claimed_at, run.epoch, seq, text, "running", held.until, self.name)
+            held.release()
+            held.due = held.claimed.claimed_at
+            with suppress(DatabaseError):  # then the lease runs out by itself
+                self._note([held], await self._store.commit_held(shard, [held.append()]))
 
     async def _renew_leases(self) -> None:
         while True:
@@ -301,14 +338,14 @@ class Worker:
         for run in held:
             if run.claimed.run_id not in refused:
                 self.counts.committed += 1
-                self.counts.completed += run.state.status == "completed"
-                self.counts.failed += run.state.status == "failed"
+                self.counts.completed += run.state.ended == "completed"
+                self.counts.failed += run.state.ended == "failed"
 
     async def _pause(self, busy: bool) -> None:
         """Wait for work when there is none; under high load, wait for a batch worth its transaction."""
         if not busy:
             await self._sleep(self._poll_s)
-        elif (ahead_s := self._pace.ahead_s(self.counts.committed, self._clock())) > 0 and not self._held:
+        elif (ahead_s := self._pace.ahead_s(self.counts.committed, self._clock())) > 0 and not self._cut:
             await asyncio.sleep(ahead_s)
 
     async def _sleep(self, seconds: float) -> None:
@@ -317,7 +354,9 @@ class Worker:
                 await self._wake.wait()
 
     async def _back_off(self, failures: int, error: Exception) -> None:
-        self._held.clear()  # whether the last write happened is not known here; the journal knows, and the lease runs out
+        # Whether the last write happened is not known here. The journal knows, and the leases run out.
+        self._held.clear()
+        self._cut.clear()
         pause_s = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**failures)
         if isinstance(error, DatabaseError):
             _log.warning("database trouble, waiting", error=str(error), pause_s=round(pause_s, 2))
@@ -328,13 +367,6 @@ class Worker:
                 await self._stopping.wait()
 
 
-def _fold(run: Claimed) -> State | JournalError:
-    try:
-        return machine.fold(event for events in run.journal for event in _decode(events))
-    except JournalError as error:
-        return error
-
-
 def _parsed(text: str | None, version_id: int) -> Definition | str:
     if text is None:
         return f"there is no version {version_id} of its workflow"
@@ -342,23 +374,3 @@ def _parsed(text: str | None, version_id: int) -> Definition | str:
         return parse_text(text)
     except DefinitionError as error:
         return f"version {version_id} of its workflow is not valid any more: {error}"
-
-
-def _broken(run: Claimed, reason: str, state: State | None = None) -> Held:
-    """A run that can't go on through no fault of its workflow's author: it ends as failed, and says why."""
-    _log.error("run can't be advanced", run_id=str(run.run_id), reason=reason)
-    events = sum(len(_decode(row)) for row in run.journal)
-    state = state or State("", 0, 0, None, events=events)
-    held = Held(run, state, Definition({}, {}, {}), until=run.due_at, seq=events + 1)
-    state.status = "running"
-    _take(held, _engine_failure(reason))
-    return held
-
-
-def _engine_failure(reason: str) -> dict[str, Any]:
-    return {"type": "run.failed", "error": {"type": "engine", "reason": reason}}
-
-
-def _take(held: Held, body: dict[str, Any]) -> None:
-    machine.apply(held.state, body)
-    held.pending.append(_encode(body))

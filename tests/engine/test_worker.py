@@ -9,15 +9,20 @@ from typing import Any
 import pytest
 from tests.engine.conftest import DAY, Connection, FakeClock, chain, delivery, events_of, publish, run_of
 
+from meshhook.model import Request, Response
 from meshhook.store import Store
 from meshhook.worker import Worker
 
 pytestmark = pytest.mark.usefixtures("sql")
 
 
+async def no_network(request: Request, headers: dict[str, str]) -> Response:
+    raise AssertionError("nothing here calls")
+
+
 def worker(store: Store, name: str = "w", **changes: Any) -> Worker:
-    options = {"shards": 1, "batch_max": 500, "hold_s": 60.0, "lease_s": 30.0, "poll_s": 0.01} | changes
-    return Worker(store, name=name, **options)
+    options = {"send": no_network, "shards": 1, "batch_max": 500, "hold_s": 60.0, "lease_s": 30.0, "poll_s": 0.01}
+    return Worker(store, name=name, **(options | changes))
 
 
 async def accept(sql: Connection, store: Store, definition: dict[str, Any], *bodies: Any) -> list[str]:

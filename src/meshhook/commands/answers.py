@@ -26,7 +26,7 @@ R = TypeVar("R")
 Project = Annotated[str, typer.Option("--project", help="Project to look at.")]
 DEFAULT = "default"
 
-_STATUS = {"completed": "green", "failed": "red", "running": "yellow", "queued": "cyan"}
+_STATUS = {"completed": "green", "failed": "red", "running": "yellow", "waiting": "magenta", "queued": "cyan"}
 _WIDTH_PIPED = 200  # a table in a file is not cut to the width of a terminal that is not there
 
 

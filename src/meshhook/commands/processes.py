@@ -34,7 +34,16 @@ SERVE = (
     "dedupe_hours",
 )
 DOOR = ("backlog_max", "lag_max_ms")
-WORK = ("claim_batch_max", "batch_hold_ms", "lease_s", "poll_ms", "metrics_port")
+WORK = (
+    "claim_batch_max",
+    "batch_hold_ms",
+    "lease_s",
+    "poll_ms",
+    "calls_max",
+    "calls_per_host_max",
+    "outbound_allow",
+    "metrics_port",
+)
 BOTH = ("database_connections", "shutdown_s")
 
 STDIN_GRACE_S = 5.0  # beyond shutdown_s, for what is not work: closing sockets and connections

@@ -13,11 +13,13 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from meshhook.nodes import branch, join, terminate, transform
+from meshhook.nodes import branch, delay, http_call, join, terminate, transform
 
 TYPES: Final[dict[str, ModuleType]] = {
     "transform": transform,
     "branch": branch,
     "join": join,
     "terminate": terminate,
+    "http_call": http_call,
+    "delay": delay,
 }

@@ -1,0 +1,231 @@
+"""Outgoing HTTP: sends one request of a node, to where it may go and nowhere else, and says how it ended.
+
+Private, loopback, link-local, metadata and reserved addresses are refused unless a setting opens them: a workflow is written
+by people whom the network behind this machine should not trust. The address is checked after name resolution and the
+connection goes to exactly the addresses that were checked, at every redirect anew (so DNS rebinding finds nothing to rebind).
+
+Source: OWASP, "Server-Side Request Forgery Prevention"; RFC 6890; RFC 4291, section 2.5.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from meshhook import __version__
+from meshhook.errors import ConfigError
+from meshhook.jsontext import deeper_than
+from meshhook.model import CallError, Request, Response
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_DEPTH_MAX: Final = 100
+_KEPT_HEADERS_MAX: Final = 100
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """What may be reached although it is not public: host names, ``*.suffix`` names, and address ranges."""
+
+    names: frozenset[str]
+    suffixes: tuple[str, ...]
+    networks: tuple[Network, ...]
+
+    @staticmethod
+    def parse(text: str) -> AllowList:
+        """Read a list separated by commas.
+
+        Raises:
+            ConfigError: an entry is neither a name nor a range.
+        """
+        names, suffixes, networks = set(), [], []
+        for entry in filter(None, (part.strip().lower() for part in text.split(","))):
+            try:
+                networks.append(ipaddress.ip_network(entry, strict=False))
+            except ValueError:
+                if "/" in entry or ":" in entry:
+                    raise ConfigError(
+                        f"outbound_allow: {entry!r} is neither a host name nor a range such as 10.0.0.0/8"
+                    ) from None
+                if entry.startswith("*."):
+                    suffixes.append(entry[1:])
+                else:
+                    names.add(entry)
+        return AllowList(frozenset(names), tuple(suffixes), tuple(networks))
+
+    def opens(self, host: str, address: Address) -> bool:
+        """Whether ``address``, found under the name ``host``, is opened."""
+        name = host.lower().rstrip(".")
+        return (
+            name in self.names
+            or name.endswith(self.suffixes or "\0")
+            or any(address in network for network in self.networks if network.version == address.version)
+        )
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the open internet, whatever form it is dressed in."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(address.packed[-4:])
+        if inner is not None:
+            return is_public(inner)
+        if address.teredo is not None or address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+class AddressRefusedError(OSError):
+    """A host leads to addresses that may not be reached."""
+
+
+class _GuardedResolver(AbstractResolver):
+    """Resolves names, and gives out only addresses that may be reached: those are what the connection is made to."""
+
+    def __init__(self, allow: AllowList) -> None:
+        self._allow = allow
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        allowed = [result for result in found if _may_reach(self._allow, host, result["host"])]
+        if not allowed:
+            raise AddressRefusedError(_refusal(host))
+        return allowed
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+class Egress:
+    """The way out of one worker process: one pool of connections.
+
+    Args:
+        allow: what may be reached although it is not public. per_host_max: connections to one host at once, at most.
+    """
+
+    def __init__(self, allow: AllowList, *, per_host_max: int = 0) -> None:
+        self._allow = allow
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_GuardedResolver(allow), limit=0, limit_per_host=per_host_max, ttl_dns_cache=30
+            ),
+            trust_env=False,
+            auto_decompress=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": f"meshhook/{__version__}"},
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def send(self, request: Request, headers: Mapping[str, str]) -> Response | CallError:
+        """Send ``request`` with further ``headers``, following redirects; never raises for what the other side does."""
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                return await self._follow(request, {**request.headers, **headers})
+        except TimeoutError:
+            return CallError("timeout", f"no complete answer within {request.timeout_s:g} s", "unknown")
+        except AddressRefusedError as error:
+            return CallError("refused", str(error), "no")
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, AddressRefusedError):
+                return CallError("refused", str(error.os_error), "no")
+            return CallError("connect", f"no connection: {error.os_error.strerror or error}", "no")
+        except aiohttp.ConnectionTimeoutError:
+            return CallError("connect", f"no connection within {request.connect_timeout_s:g} s", "no")
+        except (aiohttp.InvalidURL, ValueError) as error:
+            return CallError("invalid", f"the request can't be sent: {error}", "no")
+        except (aiohttp.ClientError, OSError) as error:
+            return CallError("broken", f"the connection broke: {str(error) or type(error).__name__}", "unknown")
+
+    async def _follow(self, request: Request, headers: dict[str, str]) -> Response | CallError:
+        method, url, body = request.method, request.url, request.body
+        for _ in range(request.redirects + 1):
+            self._check_literal(url)
+            async with self._session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.connect_timeout_s),
+            ) as answer:
+                target = answer.headers.get("location")
+                if answer.status not in _REDIRECTS or target is None or request.redirects == 0:
+                    return await _read(answer, request.response_limit_bytes)
+            there = urljoin(url, target)
+            if urlsplit(there).scheme not in ("http", "https"):
+                return CallError("refused", f"redirected to {there[:100]!r}, which is no http(s) URL", "yes")
+            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+                method, body = "GET" if method != "HEAD" else "HEAD", None
+                headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
+            if urlsplit(there)[:2] != urlsplit(url)[:2]:
+                headers = {name: value for name, value in headers.items() if name not in _CREDENTIALS}
+            url = there
+        return CallError("redirects", f"redirected more than {request.redirects} times", "yes")
+
+    def _check_literal(self, url: str) -> None:
+        """An address written out is never resolved, so it is checked here."""
+        host = urlsplit(url).hostname or ""
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return
+        if not _may_reach(self._allow, host, host):
+            raise AddressRefusedError(_refusal(host))
+
+
+_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+def _may_reach(allow: AllowList, host: str, text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return is_public(address) or allow.opens(host, address)
+
+
+def _refusal(host: str) -> str:
+    return f"{host} is no public address; the setting outbound_allow can open it"
+
+
+async def _read(answer: aiohttp.ClientResponse, limit: int) -> Response | CallError:
+    data = bytearray()
+    async for chunk in answer.content.iter_chunked(64 * 1024):
+        data += chunk
+        if len(data) > limit:
+            return CallError("too-large", f"the answer is larger than {limit} bytes", "yes")
+    kept = list(answer.headers.items())[:_KEPT_HEADERS_MAX]
+    headers = {name.lower(): value for name, value in kept if name.lower() != "set-cookie"}
+    return Response(answer.status, headers, _decoded(bytes(data), answer.content_type))
+
+
+def _decoded(data: bytes, content_type: str) -> Any:
+    if not data:
+        return None
+    if (content_type == "application/json" or content_type.endswith("+json")) and not deeper_than(data, _DEPTH_MAX):
+        try:
+            return msgspec.json.decode(data)
+        except (msgspec.MsgspecError, RecursionError):
+            pass  # it says JSON and is none: then it is text
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

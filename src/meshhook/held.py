@@ -1,0 +1,175 @@
+"""One run in the hands of a worker: its folded state, what is to be written next, and what becomes of it then.
+
+No I/O: the worker claims and commits, this says what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from meshhook import machine
+from meshhook.errors import JournalError
+from meshhook.model import CallError, Definition, Event, Response, Start, State, Wants
+from meshhook.store import Append, Claimed
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_log = structlog.get_logger("meshhook.worker")
+
+NO_ROOM: Final = timedelta(milliseconds=200)
+"""A run whose call finds no room on this worker asks again so much later: here or, rather, elsewhere."""
+
+
+@dataclass(slots=True)
+class Held:
+    """One claimed run.
+
+    ``clock`` gives monotonic seconds; together with ``claimed_at`` it is the time of the database, never ahead of it.
+    ``until`` is when the lease ends, if there is one (``leased``); ``due`` when the run wants attention without one. ``cut``
+    tells that there is more to advance, and only the time was over.
+    """
+
+    claimed: Claimed
+    state: State
+    definition: Definition
+    owner: str
+    until: datetime
+    clock: Callable[[], float]
+    since: float
+    seq: int
+    pending: list[bytes] = field(default_factory=list)
+    wants: Wants = field(default_factory=Wants)
+    calls: dict[str, Start] = field(default_factory=dict)
+    cut: bool = False
+    leased: bool = False
+    due: datetime | None = None
+
+    @staticmethod
+    def begin(
+        run: Claimed, state: State, definition: Definition, owner: str, lease: timedelta, clock: Callable[[], float]
+    ) -> Held:
+        """A run just claimed; that somebody's lease ran out is the first thing to be written."""
+        held = Held(run, state, definition, owner, run.claimed_at + lease, clock, clock(), seq=state.events + 1)
+        if run.expired_owner is not None:
+            held._take({"type": "lease.expired", "owner": run.expired_owner, "until": run.due_at.isoformat()})
+        return held
+
+    @staticmethod
+    def broken(run: Claimed, reason: str, state: State | None = None) -> Held:
+        """A run that can't go on through no fault of its workflow's author: it ends as failed, and says why."""
+        _log.error("run can't be advanced", run_id=str(run.run_id), reason=reason)
+        events = sum(len(_decode(row)) for row in run.journal)
+        state = state or State("", 0, 0, None, events=events)
+        held = Held(run, state, Definition({}, {}, {}), "", run.due_at, float, 0.0, seq=events + 1)
+        held._take(_engine_failure(reason))
+        return held
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended."""
+        return self.state.ended is not None
+
+    def now(self) -> datetime:
+        """The time of the database."""
+        return self.claimed.claimed_at + timedelta(seconds=self.clock() - self.since)
+
+    def advance(self, deadline: float) -> int:
+        """Go on as far as possible until ``deadline`` on the clock; returns how many steps that were."""
+        self.wants, self.cut, steps = Wants(), False, 0
+        try:
+            for events in self._advancing():
+                self._put(events)
+                steps += 1
+                if self.clock() >= deadline and not self.finished:
+                    self.cut = True
+                    break
+        except Exception as error:  # noqa: BLE001 one run must not stop the others, nor be retried without end
+            self._break(error)
+        return steps
+
+    def end_call(self, start: Start, result: Response | CallError) -> None:
+        """Take note of how a call ended."""
+        del self.calls[start.node]
+        if self.finished:
+            return
+        try:
+            self._put(machine.end_call(self.state, start, result, str(self.claimed.run_id), self.now()))
+        except Exception as error:  # noqa: BLE001 as above
+            self._break(error)
+
+    def place(self, *, room: bool) -> list[Start]:
+        """Decide what becomes of the run with its next commit, and write down what must be: leases, calls about to be made.
+
+        ``room`` says whether this worker may make more calls. Returns the calls to make once the commit is done.
+        """
+        if self.finished:
+            return []
+        starting = self.wants.calls if not self.cut and (room or self.calls) else []
+        if starting:
+            self._put(machine.begin_calls(self.state, self.wants))
+            self.calls |= {start.node: start for start in starting}
+        if self.cut or self.calls:
+            self._take_lease()
+        else:
+            self.due = self.wants.wake_at if not self.wants.calls else self.now() + NO_ROOM
+            self.release()
+        return starting
+
+    def release(self) -> None:
+        """Give the lease back."""
+        if self.leased:
+            self._take({"type": "lease.released", "owner": self.owner})
+            self.leased = False
+
+    def append(self) -> Append:
+        """What is pending, as one journal row, and where the run stands then."""
+        seq, events = self.seq, self.pending
+        self.seq, self.pending = seq + len(events), []
+        run = self.claimed
+        row = Append(
+            run.run_id, run.claimed_at, run.epoch, seq, (b"[" + b",".join(events) + b"]").decode(), self.state.status
+        )
+        if self.finished:
+            return row
+        if self.leased:
+            return row._replace(due_at=self.until, owner=self.owner)
+        return row._replace(due_at=self.due or run.claimed_at)
+
+    def _advancing(self) -> Iterator[list[Event]]:
+        run_id = str(self.claimed.run_id)
+        return machine.advance(self.definition, self.state, run_id, self.now(), self.wants, self.calls)
+
+    def _take_lease(self) -> None:
+        if not self.leased:
+            self._take({"type": "lease.taken", "owner": self.owner, "until": self.until.isoformat()})
+            self.leased = True
+
+    def _break(self, error: Exception) -> None:
+        _log.error("run can't be advanced", run_id=str(self.claimed.run_id), exc_info=error)
+        if not self.finished:
+            self._take(_engine_failure(f"{type(error).__name__}: {error}"))
+
+    def _put(self, events: list[Event]) -> None:
+        self.pending += [event.json for event in events]
+
+    def _take(self, body: dict[str, Any]) -> None:
+        machine.apply(self.state, body)
+        self.pending.append(_encode(body))
+
+
+def fold(run: Claimed) -> State | JournalError:
+    """The state of a claimed run, or why it has none."""
+    try:
+        return machine.fold(event for events in run.journal for event in _decode(events))
+    except JournalError as error:
+        return error
+
+
+def _engine_failure(reason: str) -> dict[str, Any]:
+    return {"type": "run.failed", "error": {"type": "engine", "reason": reason}}
