@@ -133,9 +133,10 @@ async def drive(run: Session, what: str) -> Driven:
         run.display.step(what)
         run.display.watch(observer, run.incidents, run.plan)
         start_us = generator.start()
+        observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
         observer.start()
         certificates = await _unless_target_fails(run, generator.done())
-        observer.phase = "drain"
+        observer.phase = lambda: "drain"
         run.display.step("Waiting for the last runs")
         await drain(run)
         await observer.stop()
