@@ -164,6 +164,10 @@ async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
         raise Refusal(
             408, "body-too-slow", "The body took too long", "Nothing was stored; send it again.", headers=_UNREAD
         ) from None
+    except RuntimeError:  # what the server raises when the sender has gone
+        raise Refusal(
+            400, "body-incomplete", "The body ended too early", "Nothing was stored; send it again."
+        ) from None
 
 
 def _check_path(path: str) -> None:
@@ -178,8 +182,7 @@ def _check_local(host: str, origin: str | None) -> None:
     Such a page can send requests here, or make its own name point to this machine (DNS rebinding); either shows in these
     headers. Only HTTP/2 comes without a host, and no browser speaks that to a server without TLS.
     """
-    name = urlsplit(f"//{host}").hostname or ""
-    if (host and not _is_loopback(name)) or (origin is not None and urlsplit(origin).netloc != host):
+    if (host and not _is_loopback(host)) or (origin is not None and origin.partition("://")[2] != host):
         raise Refusal(
             403,
             "not-local",
@@ -189,11 +192,12 @@ def _check_local(host: str, origin: str | None) -> None:
         )
 
 
-def _is_loopback(name: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
-        return name == "localhost"
+        return False
 
 
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:
