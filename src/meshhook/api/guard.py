@@ -1,7 +1,4 @@
-"""What every request of the REST API passes before it is answered: who calls, is the body fit to be read, is there room.
-
-The hot path has the first claim on the connections to the database, so only half of them are ever used here at once.
-"""
+"""What every request of the REST API passes before it is answered: who calls, is the body fit to be read, is there room."""
 
 from __future__ import annotations
 
@@ -13,17 +10,16 @@ from urllib.parse import urlsplit
 import structlog
 
 from meshhook import keys
-from meshhook.accept import overloaded
 from meshhook.api import problems
 from meshhook.api.bridge import Asgi
 from meshhook.api.keyring import Keyring
+from meshhook.api.room import Room
 from meshhook.api.shared import not_found
 from meshhook.errors import Refusal
 
 BODY_MAX_BYTES: Final = 2 * 1024 * 1024
 _WITH_BODY: Final = ("PUT", "PATCH")
 _BODY_S_MAX: Final = 30.0
-_WAITING_MAX: Final = 200
 _UNREAD: Final = {"connection": "close"}  # the rest of a body that nobody reads would pass for the next request
 _OPEN: Final = ("/healthz", "/readyz", "/problems")
 _WITHOUT_DATABASE: Final = (*_OPEN, "/metrics", "/openapi.json")
@@ -42,11 +38,10 @@ _HEADERS: Final = {
 class Guard:
     """An ASGI application around another."""
 
-    def __init__(self, inner: Asgi, keyring: Keyring, *, slots: int) -> None:
+    def __init__(self, inner: Asgi, keyring: Keyring, room: Room) -> None:
         self._inner = inner
         self._keyring = keyring
-        self._slots = asyncio.Semaphore(slots)
-        self._waiting = 0
+        self._room = room
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -81,17 +76,8 @@ class Guard:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        if self._waiting >= _WAITING_MAX:
-            raise overloaded("Too many calls of the API wait already.", 1)
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._room.taken():
             await self._inner(scope, receive, answer.send)
-        finally:
-            self._slots.release()
 
 
 def problem_of(error: Exception, path: str) -> Refusal:
