@@ -15,7 +15,6 @@ from typing import Any, Final
 import msgspec
 
 from meshhook.db.connect import Database, Row
-from meshhook.db.read import read
 from meshhook.definition import parse_text
 from meshhook.errors import DefinitionError, Fault, Refusal
 from meshhook.naming import check_name, is_name
@@ -142,8 +141,7 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
 
 async def workflows(database: Database, project_id: int) -> list[Workflow]:
     """Every workflow of a project, by name."""
-    rows = await read(
-        database,
+    rows = await database.read(
         """
         SELECT w.name, v.number, w.created_at, w.updated_at
         FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.id = w.published_version_id
@@ -162,8 +160,7 @@ async def workflow(database: Database, project_id: int, name: str) -> WorkflowDe
         Refusal: there is no such workflow.
     """
     _check_known(name)
-    rows = await read(
-        database,
+    rows = await database.read(
         """
         SELECT w.name, v.number, w.created_at, w.updated_at, w.draft,
                v.id IS NULL OR v.definition::text <> w.draft::text AS changed
@@ -193,8 +190,7 @@ async def versions(database: Database, project_id: int, name: str) -> list[Versi
         Refusal: there is no such workflow.
     """
     _check_known(name)
-    rows = await read(
-        database,
+    rows = await database.read(
         """
         SELECT v.number, v.id, v.created_at
         FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.workflow_id = w.id
@@ -218,8 +214,7 @@ async def version(database: Database, project_id: int, name: str, number: int) -
     _check_known(name)
     if not 1 <= number <= _INT_MAX:
         raise _unknown_version(name, number)
-    rows = await read(
-        database,
+    rows = await database.read(
         """
         SELECT v.number, v.id, v.created_at, v.definition
         FROM meshhook.workflows w JOIN meshhook.versions v ON v.workflow_id = w.id
@@ -272,8 +267,7 @@ async def save_endpoint(
 
 async def endpoints(database: Database, project_id: int) -> list[Endpoint]:
     """Every endpoint of a project, by path."""
-    rows = await read(
-        database,
+    rows = await database.read(
         """
         SELECT e.path, w.name, e.methods, e.created_at
         FROM meshhook.endpoints e JOIN meshhook.workflows w ON w.id = e.workflow_id
@@ -345,8 +339,8 @@ def _checked_methods(methods: Sequence[str]) -> list[str]:
 
 
 async def _why_not_saved(database: Database, project_id: int, path: str, workflow: str) -> Refusal:
-    known = await read(
-        database, "SELECT 1 FROM meshhook.workflows WHERE project_id = $1 AND name = $2", project_id, workflow
+    known = await database.read(
+        "SELECT 1 FROM meshhook.workflows WHERE project_id = $1 AND name = $2", project_id, workflow
     )
     if not known:
         return unknown_workflow(workflow)

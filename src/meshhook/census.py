@@ -6,7 +6,7 @@ queue of a busy system would grow.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +19,7 @@ _FIRST: Final = UUID(int=0)
 _LAST: Final = UUID(int=(1 << 128) - 1)
 
 
-async def records(database: Database) -> AsyncIterator[Record]:
+async def records(database: Database) -> AsyncGenerator[Record]:
     """Every run that is there when its turn comes, and journals and places in the queue that have no run.
 
     Raises:
@@ -32,22 +32,17 @@ async def records(database: Database) -> AsyncIterator[Record]:
 
 async def count(database: Database) -> int:
     """About how many runs there are, as Postgres' statistics know it."""
-    async with database.connection() as connection:
-        return int(
-            await connection.fetchval(
-                "SELECT coalesce(sum(pg_stat_get_live_tuples(i.inhrelid)), 0)::bigint FROM pg_inherits i "
-                "WHERE i.inhparent = 'meshhook.runs'::regclass"
-            )
-        )
+    rows = await database.read(
+        "SELECT coalesce(sum(pg_stat_get_live_tuples(i.inhrelid)), 0)::bigint FROM pg_inherits i "
+        "WHERE i.inhparent = 'meshhook.runs'::regclass"
+    )
+    return int(rows[0][0])
 
 
 async def definition(database: Database, version_id: int) -> str | None:
     """The definition of one version, as JSON text."""
-    async with database.connection() as connection:
-        text: str | None = await connection.fetchval(
-            "SELECT definition FROM meshhook.versions WHERE id = $1", version_id
-        )
-        return text
+    rows = await database.read("SELECT definition FROM meshhook.versions WHERE id = $1", version_id)
+    return rows[0]["definition"] if rows else None
 
 
 async def _records_of(database: Database, shard: int) -> AsyncIterator[Record]:
@@ -59,9 +54,8 @@ async def _records_of(database: Database, shard: int) -> AsyncIterator[Record]:
             async for record in _batch(connection, shard, after, last):
                 yield record
         after = last
-    async with database.connection() as connection:
-        for row in await connection.fetch("SELECT * FROM meshhook.tasks_without_run($1)", shard):
-            yield Record(shard, row["id"], None, None, 0, 0, Place(0, None))
+    for row in await database.read("SELECT * FROM meshhook.tasks_without_run($1)", shard):
+        yield Record(shard, row["id"], None, None, 0, 0, Place(0, None))
 
 
 async def _batch(connection: Connection[Row], shard: int, after: UUID, last: UUID) -> AsyncIterator[Record]:
@@ -81,8 +75,7 @@ async def _batch(connection: Connection[Row], shard: int, after: UUID, last: UUI
 
 
 async def _shards(database: Database) -> int:
-    async with database.connection() as connection:
-        return int(await connection.fetchval("SELECT value::int FROM meshhook.settings WHERE name = 'shards'"))
+    return int((await database.read("SELECT value::int FROM meshhook.settings WHERE name = 'shards'"))[0][0])
 
 
 def _record(shard: int, row: Row) -> Record:

@@ -15,7 +15,7 @@ import msgspec
 
 from meshhook.catalog import unknown_workflow
 from meshhook.db.connect import Connection, Database, Row
-from meshhook.db.read import query, read
+from meshhook.db.queries import query
 from meshhook.errors import Refusal
 from meshhook.ids import shard_of
 from meshhook.model import RunStatus
@@ -110,7 +110,7 @@ async def run(database: Database, project_id: int, id: str) -> RunDetail:
         Refusal: there is no such run.
     """
     run_id, shard = _place_of(id)
-    rows = await read(database, _RUN, shard, run_id, project_id)
+    rows = await database.read(_RUN, shard, run_id, project_id)
     if not rows:
         raise _unknown_run(id)
     data = {name: _json(rows[0][name]) for name in ("trigger", "output", "error")}
@@ -124,7 +124,7 @@ async def events(database: Database, project_id: int, id: str, *, after: int = 0
         Refusal: there is no such run.
     """
     run_id, shard = _place_of(id)
-    rows = await read(database, _EVENTS, shard, run_id, project_id, after, limit)
+    rows = await database.read(_EVENTS, shard, run_id, project_id, after, limit)
     if not rows:
         raise _unknown_run(id)
     items = [_event(row) for row in rows if row["event"] is not None]

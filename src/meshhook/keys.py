@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 
 from meshhook.db.connect import Database
-from meshhook.db.read import read
 from meshhook.errors import Refusal
 from meshhook.naming import check_name, is_name
 
@@ -41,7 +40,7 @@ async def project(database: Database, name: str) -> int:
         Refusal: there is no such project.
     """
     query = "SELECT id FROM meshhook.projects WHERE name = $1"
-    rows = await read(database, query, name) if is_name(name) else []
+    rows = await database.read(query, name) if is_name(name) else []
     if not rows:
         raise Refusal(404, "unknown-project", "There is no such project", f"There is no project {name[:120]!r}.")
     return int(rows[0]["id"])
@@ -92,8 +91,7 @@ async def create_key(database: Database, project_id: int, name: str) -> str:
 
 async def keys(database: Database, project_id: int) -> list[ApiKey]:
     """Every key of a project, in the order they were made, revoked ones too."""
-    rows = await read(
-        database,
+    rows = await database.read(
         """
         SELECT k.name, p.name AS project, k.created_at, k.revoked_at
         FROM meshhook.api_keys k JOIN meshhook.projects p ON p.id = k.project_id
@@ -128,13 +126,13 @@ async def revoke_key(database: Database, project_id: int, name: str) -> None:
 
 async def project_of_key(database: Database, hash: bytes) -> int | None:
     """Whose key this is, by its hash; ``None`` when it is nobody's or was revoked."""
-    rows = await read(database, "SELECT project_id FROM meshhook.api_keys WHERE hash = $1 AND revoked_at IS NULL", hash)
+    rows = await database.read("SELECT project_id FROM meshhook.api_keys WHERE hash = $1 AND revoked_at IS NULL", hash)
     return int(rows[0]["project_id"]) if rows else None
 
 
 async def has_keys(database: Database) -> bool:
     """Whether there is any key that opens something."""
-    rows = await read(database, "SELECT EXISTS (SELECT FROM meshhook.api_keys WHERE revoked_at IS NULL)")
+    rows = await database.read("SELECT EXISTS (SELECT FROM meshhook.api_keys WHERE revoked_at IS NULL)")
     return bool(rows[0][0])
 
 

@@ -26,7 +26,7 @@ from meshproof.profiles.settings import EMBEDDED, RunSettings
 from meshproof.reaper import Reaper
 from meshproof.rest import ApiError
 from meshproof.supervise import ProcessError
-from meshproof.target import TargetError
+from meshproof.target import Remote, TargetError
 from meshproof.verdict_table import show
 
 PASS, VIOLATED, USAGE, UNKNOWN = 0, 1, 2, 3
@@ -195,8 +195,10 @@ def checked(settings: RunSettings) -> RunSettings:
         scenarios.load(settings.scenario)
         if not settings.embedded and not settings.database:
             fail(USAGE, "An engine given by its address needs --database: the proof reads what is stored by itself.")
+        if not settings.embedded:
+            Remote(settings.target, settings.database or "")
         evidence.prepare(settings.out)
-    except (scenarios.UnknownScenarioError, evidence.EvidenceError) as error:
+    except (scenarios.UnknownScenarioError, evidence.EvidenceError, TargetError) as error:
         fail(USAGE, str(error))
     return settings
 

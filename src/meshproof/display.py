@@ -133,11 +133,14 @@ class Display:
                 f"p50 {recent['p50'] / 1e3:.1f} ms, p99 {recent['p99'] / 1e3:.1f} ms",
             ),
             ("refused", f"{look['fail']:,}", "unknown", f"{look['unknown']:,}"),
-            ("processor", self._processor(), "so far", self._so_far()),
         ]
         for row in rows:
             table.add_row(*row)
-        return Group(self._bar(), table)
+        below = Table.grid(padding=(0, 3))
+        below.add_column(style="dim", min_width=12)
+        below.add_row("processor", self._processor())
+        below.add_row("so far", self._so_far())
+        return Group(self._bar(), table, below)
 
     def _bar(self) -> RenderableType:
         assert self._plan is not None

@@ -19,6 +19,7 @@ from meshproof.database import ERRORS, Reader, shard_of
 from meshproof.draw import Draw
 from meshproof.ledger import LineWriter
 from meshproof.load.generator import Progress
+from meshproof.phases import Kind
 from meshproof.sql import statement
 from meshproof.usage import Meter
 
@@ -59,8 +60,8 @@ class Observer:
         self._generator_transactions = 0
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.phase = "warm-up"
-        """What the run is doing; written beside every observation."""
+        self.phase: Callable[[], Kind] = lambda: "warm-up"
+        """What the run is doing now; written beside every observation."""
         self.latest: dict[str, Any] = {}
         """The last observation."""
         self.on_look: Callable[[dict[str, Any]], None] = lambda _: None
@@ -71,7 +72,7 @@ class Observer:
 
     async def look(self) -> dict[str, Any]:
         """One observation, written down; what could not be read is left out."""
-        line: dict[str, Any] = {"at_us": time.time_ns() // 1_000, "phase": self.phase}
+        line: dict[str, Any] = {"at_us": time.time_ns() // 1_000, "phase": self.phase()}
         progress = self._progress()
         line |= {"sent": progress.sent, "ok": progress.ok, "new": progress.new}
         line |= {"fail": progress.fail, "unknown": progress.unknown}

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from meshproof.ledger import write_document
+from meshproof.plan import Plan
 
 Kind = Literal["warm-up", "steady", "drain"]
 
@@ -25,6 +26,14 @@ class Phase(msgspec.Struct, frozen=True):
     def seconds(self) -> float:
         """How long it took."""
         return (self.to_us - self.from_us) / 1e6
+
+
+def at(now_us: int, start_us: int, plan: Plan) -> Kind:
+    """The phase a run is in while it is sending. In the closed model only the end tells; it is called steady."""
+    elapsed_s = (now_us - start_us) / 1e6
+    if plan.levels or plan.warmup_s <= elapsed_s < plan.warmup_s + plan.duration_s:
+        return "steady"
+    return "warm-up" if elapsed_s < plan.warmup_s else "drain"
 
 
 def write(folder: Path, phases: list[Phase]) -> None:

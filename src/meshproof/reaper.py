@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ import psutil
 
 TERM_S_MAX = 20.0
 KILL_S_MAX = 10.0
+POLL_S = 0.02
+READY = "ready\n"
 
 
 class Reaper:
@@ -36,8 +39,17 @@ class Reaper:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "meshproof.reaper"], stdin=subprocess.PIPE, start_new_session=True, text=True
+            [sys.executable, "-m", "meshproof.reaper"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
         )
+        # Until it says so, a signal could still end it.
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != READY:
+            raise OSError("The reaper could not be started, so nothing is: nobody would clear up.")
+        self._process.stdout.close()
         self.folder = Path(tempfile.mkdtemp(prefix="meshproof-"))
         self._tell(f"folder {self.folder}")
         self.folder.chmod(0o711)
@@ -65,6 +77,8 @@ def main() -> None:
     """Listen until the suite is gone, then clear up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    sys.stdout.write(READY)
+    sys.stdout.flush()
     processes: list[psutil.Process] = []
     folders: list[Path] = []
     for line in sys.stdin:
@@ -90,11 +104,33 @@ def end(processes: Iterable[psutil.Process]) -> None:
     for process in running:
         with suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(everyone, timeout=TERM_S_MAX)
-    for process in alive:
+    for process in wait(everyone, TERM_S_MAX):
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=KILL_S_MAX)
+    wait(everyone, KILL_S_MAX)
+
+
+def wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until all have ended, so long at most; returns those that have not.
+
+    They are no children of ours, so there is nothing to wait on but their state. One that has ended stays a zombie
+    for as long as its parent does not ask for it, which may be waiting for us.
+    """
+    deadline = time.monotonic() + seconds
+    alive = list(processes)
+    while alive := [process for process in alive if not has_ended(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_S)
+    return alive
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or all but its exit code."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def family(process: psutil.Process) -> list[psutil.Process]:

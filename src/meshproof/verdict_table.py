@@ -27,7 +27,9 @@ def show(console: Console, result: RunResult) -> None:
     console.print(_families(result.verdicts))
     for shortcoming in _shortcomings(result.verdicts.results):
         console.print(shortcoming)
+    console.print()
     console.print(_figures(result.summary))
+    console.print()
     label, style = STYLES[result.verdicts.verdict]
     console.print(Text(f" {label} ", f"{style} reverse") + Text(f" {result.verdicts.reason}"))
     console.print(f"{result.report}", highlight=False, soft_wrap=True)

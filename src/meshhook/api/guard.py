@@ -1,7 +1,4 @@
-"""What every request of the REST API passes before it is answered: who calls, is the body fit to be read, is there room.
-
-The hot path has the first claim on the connections to the database, so only half of them are ever used here at once.
-"""
+"""What every request of the REST API passes before it is answered: who calls, is the body fit to be read, is there room."""
 
 from __future__ import annotations
 
@@ -13,17 +10,16 @@ from urllib.parse import urlsplit
 import structlog
 
 from meshhook import keys
-from meshhook.accept import overloaded
 from meshhook.api import problems
 from meshhook.api.bridge import Asgi
 from meshhook.api.keyring import Keyring
+from meshhook.api.room import Room
 from meshhook.api.shared import not_found
 from meshhook.errors import Refusal
 
 BODY_MAX_BYTES: Final = 2 * 1024 * 1024
 _WITH_BODY: Final = ("PUT", "PATCH")
 _BODY_S_MAX: Final = 30.0
-_WAITING_MAX: Final = 200
 _UNREAD: Final = {"connection": "close"}  # the rest of a body that nobody reads would pass for the next request
 _OPEN: Final = ("/healthz", "/readyz", "/problems")
 _WITHOUT_DATABASE: Final = (*_OPEN, "/metrics", "/openapi.json")
@@ -42,11 +38,10 @@ _HEADERS: Final = {
 class Guard:
     """An ASGI application around another."""
 
-    def __init__(self, inner: Asgi, keyring: Keyring, *, slots: int) -> None:
+    def __init__(self, inner: Asgi, keyring: Keyring, room: Room) -> None:
         self._inner = inner
         self._keyring = keyring
-        self._slots = asyncio.Semaphore(slots)
-        self._waiting = 0
+        self._room = room
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -81,17 +76,8 @@ class Guard:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        if self._waiting >= _WAITING_MAX:
-            raise overloaded("Too many calls of the API wait already.", 1)
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._room.taken():
             await self._inner(scope, receive, answer.send)
-        finally:
-            self._slots.release()
 
 
 def problem_of(error: Exception, path: str) -> Refusal:
@@ -164,6 +150,10 @@ async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
         raise Refusal(
             408, "body-too-slow", "The body took too long", "Nothing was stored; send it again.", headers=_UNREAD
         ) from None
+    except RuntimeError:  # what the server raises when the sender has gone
+        raise Refusal(
+            400, "body-incomplete", "The body ended too early", "Nothing was stored; send it again."
+        ) from None
 
 
 def _check_path(path: str) -> None:
@@ -178,8 +168,7 @@ def _check_local(host: str, origin: str | None) -> None:
     Such a page can send requests here, or make its own name point to this machine (DNS rebinding); either shows in these
     headers. Only HTTP/2 comes without a host, and no browser speaks that to a server without TLS.
     """
-    name = urlsplit(f"//{host}").hostname or ""
-    if (host and not _is_loopback(name)) or (origin is not None and urlsplit(origin).netloc != host):
+    if (host and not _is_loopback(host)) or (origin is not None and origin.partition("://")[2] != host):
         raise Refusal(
             403,
             "not-local",
@@ -189,11 +178,12 @@ def _check_local(host: str, origin: str | None) -> None:
         )
 
 
-def _is_loopback(name: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
-        return name == "localhost"
+        return False
 
 
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:

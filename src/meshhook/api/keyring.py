@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from meshhook import keys
+from meshhook.api.room import Room
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal, Unavailable
 
@@ -22,8 +23,11 @@ _KNOWN_MAX: Final = 1_000
 class Keyring:
     """Looks up keys, and remembers the good ones for a moment. ``in_force``: nobody gets in without one."""
 
-    def __init__(self, database: Database, *, in_force: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, database: Database, room: Room, *, in_force: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
+        self._room = room
         self._clock = clock
         self._known: dict[bytes, tuple[float, int]] = {}
         self.in_force = in_force
@@ -32,7 +36,7 @@ class Keyring:
         """The project that the key in an ``Authorization`` header opens.
 
         Raises:
-            Refusal: there is no key, or it opens nothing.
+            Refusal: there is no key, it opens nothing, or too many wait.
             Unavailable: the database can't be asked.
         """
         hash = keys.hash_of(_key_in(authorization))
@@ -46,7 +50,8 @@ class Keyring:
 
     async def _look_up(self, hash: bytes, before: int | None) -> int | None:
         try:
-            project_id = await keys.project_of_key(self._database, hash)
+            async with self._room.taken():
+                project_id = await keys.project_of_key(self._database, hash)
         except Unavailable:
             if before is None:
                 raise

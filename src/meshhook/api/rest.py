@@ -21,6 +21,7 @@ from meshhook.api.bridge import Asgi
 from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
 from meshhook.api.keyring import Keyring
 from meshhook.api.probes import Vitals
+from meshhook.api.room import Room
 from meshhook.api.shared import Caller, invalid_json, not_found
 from meshhook.config import Settings
 from meshhook.db.connect import Database
@@ -41,9 +42,9 @@ class Rest:
         self._on_change = on_change
         self._vitals = Vitals()
         self._vitals.register(registry)
-        self._keyring = Keyring(database, in_force=settings.require_key or not settings.is_loopback)
-        slots = max(1, settings.database_connections // 2)
-        self.application: Asgi = Guard(self._litestar(), self._keyring, slots=slots)
+        room = Room(settings.database_connections // 2)
+        self._keyring = Keyring(database, room, in_force=settings.require_key or not settings.is_loopback)
+        self.application: Asgi = Guard(self._litestar(), self._keyring, room)
 
     @property
     def closing(self) -> bool:

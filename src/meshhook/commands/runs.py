@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -207,9 +208,10 @@ def _check_all(loaded: Loaded, check: Check, as_json: bool, all_well: str) -> No
         findings = Findings()
         with _progress(as_json) as progress:
             task = progress.add_task("runs", total=await census.count(database) or None)
-            async for record in _shown(census.records(database), progress, task):
-                findings.runs += record.status is not None
-                await check(database, record, findings)
+            async with aclosing(census.records(database)) as records:
+                async for record in _shown(records, progress, task):
+                    findings.runs += record.status is not None
+                    await check(database, record, findings)
         return findings
 
     began = time.monotonic()

@@ -84,6 +84,7 @@ class Sender(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._sent_ns = 0
+        self.busy = False
         self._retry_after: bytes | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,6 +93,7 @@ class Sender(asyncio.Protocol):
     def send(self) -> None:
         """Send the next request."""
         self._bench.report.sent += 1
+        self.busy = True
         self._sent_ns = perf_counter_ns()
         self._transport.write(self._bench.next_request())
 
@@ -103,6 +105,7 @@ class Sender(asyncio.Protocol):
             self._retry_after = value
 
     def on_message_complete(self) -> None:
+        self.busy = False
         status = self._parser.get_status_code()
         retry_after, self._retry_after = self._retry_after, None
         if status == ACCEPTED:
@@ -219,7 +222,10 @@ class Light:
             asyncio.get_running_loop().call_later(pause_s, self._again, sender)
 
     def lost(self, sender: Sender) -> None:
-        """A connection was closed."""
+        """A connection was closed; what it had sent will not be answered."""
+        if sender.busy:
+            self._in_flight -= 1
+            self.report.failed += 1
         self._senders.discard(sender)
         with suppress(ValueError):
             self._free.remove(sender)

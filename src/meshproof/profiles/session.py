@@ -69,10 +69,7 @@ async def write_plan(settings: RunSettings, plan: Plan, display: Display) -> Non
 
 @asynccontextmanager
 async def session(settings: RunSettings, plan: Plan, display: Display, reaper: Reaper) -> AsyncIterator[Session]:
-    """Calibrate the generator, then start the engine (or find it) and set the scenarios up."""
-    display.step("Calibrating the generator against a server that does nothing")
-    calibration = await calibrate(plan, settings.generators)
-    display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
+    """Start the engine (or find it), set the scenarios up, and calibrate the generator."""
     async with AsyncExitStack() as stack:
         incidents = Incidents(settings.out / "incidents.ndjson")
         stack.callback(incidents.close)
@@ -87,6 +84,9 @@ async def session(settings: RunSettings, plan: Plan, display: Display, reaper: R
         # A database of our own holds nothing but this run; whatever else turns up there is a finding.
         paths = [plan.place(name) for name in plan.members()]
         endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
+        display.step("Calibrating the generator against a server that does nothing")
+        calibration = await calibrate(plan, settings.generators)
+        display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
         yield Session(settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration)
 
 
@@ -133,9 +133,10 @@ async def drive(run: Session, what: str) -> Driven:
         run.display.step(what)
         run.display.watch(observer, run.incidents, run.plan)
         start_us = generator.start()
+        observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
         observer.start()
         certificates = await _unless_target_fails(run, generator.done())
-        observer.phase = "drain"
+        observer.phase = lambda: "drain"
         run.display.step("Waiting for the last runs")
         await drain(run)
         await observer.stop()

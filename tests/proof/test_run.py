@@ -1,0 +1,193 @@
+"""Whole runs against the real engine, by the commands a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from meshproof.ledger import read_document, read_lines
+from meshproof.summary import KEYS
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("engine")]
+
+MESHPROOF = Path(sys.executable).with_name("meshproof")
+WAIT_S_MAX = 120.0
+
+
+@contextmanager
+def meshproof(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A command of the suite under way; whatever is left of it at the end is killed."""
+    with subprocess.Popen(
+        [MESHPROOF, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+def eventually(what: str, condition: Callable[[], Any]) -> Any:
+    """Wait for a condition; returns what it gave."""
+    deadline = time.monotonic() + WAIT_S_MAX
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+    return found
+
+
+def acknowledged(out: Path) -> int:
+    """How many requests had been acknowledged at the last look."""
+    observe = out / "samples" / "observe.ndjson"
+    return max((line["ok"] for line in read_lines(observe)), default=0) if observe.exists() else 0
+
+
+def family(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
+    """The processes of a run, by the word that starts them; the reaper is among them."""
+    found = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            words = child.cmdline()
+            found.update({word: child for word in ("serve", "work", "postgres", "meshproof.reaper") if word in words})
+    return found
+
+
+def assert_proved(out: Path) -> dict[str, Any]:
+    """Every invariant holds. On a machine busy with other tests the generator may be late, which is no fault of
+    anybody."""
+    for result in read_document(out / "verdicts.json")["results"]:
+        if result["name"] != "validity.generator":
+            assert result["verdict"] == "pass", result
+    summary: dict[str, Any] = read_document(out / "summary.json")
+    assert tuple(summary) == KEYS
+    return summary
+
+
+def assert_nothing_is_left(processes: list[psutil.Process], out: Path) -> None:
+    """Neither a process nor a folder of the run is there any more."""
+    for process in processes:
+        eventually(f"the end of {process}", lambda process=process: not process.is_running() or is_zombie(process))
+    engine = read_document(out / "plan.json")["namespace"]
+    assert engine
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            assert str(out) not in " ".join(process.cmdline())
+
+
+def is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_killing_the_api_and_the_worker_in_mid_run_ends_in_a_proof_with_honest_unknowns(tmp_path: Path) -> None:
+    out = tmp_path / "evidence"
+    arguments = ("--rate", "150", "--duration", "8", "--warmup", "1", "--seed", "11", "--out", out)
+    with meshproof("run", "load", *arguments) as run:
+        eventually("acknowledged requests", lambda: acknowledged(out) > 100)
+        for word in ("serve", "work"):
+            family(run)[word].kill()
+            before = acknowledged(out)
+            eventually("more of them", lambda before=before: acknowledged(out) > before + 50)
+        started = list(family(run).values())
+        said, _ = run.communicate()
+    summary = assert_proved(out)
+    assert run.returncode == (0 if summary["valid"] else 3), said
+    assert str(out / "report.html") in said
+    assert (out / "report.html").stat().st_size > 10_000
+    incidents = Counter((line["role"], line["what"]) for line in read_lines(out / "incidents.ndjson"))
+    assert incidents == {
+        ("api", "ended unexpectedly (killed by SIGKILL)"): 1,
+        ("api", "started again"): 1,
+        ("worker", "ended unexpectedly (killed by SIGKILL)"): 1,
+        ("worker", "started again"): 1,
+    }
+    assert summary["attempted"] == read_document(out / "plan.json")["attempts"]
+    assert summary["attempted"] == summary["acknowledged"] + summary["refused"] + summary["unknown"]
+    # Refused: the connections that were refused while the API was down, and the conflicting bodies, as they must be.
+    assert summary["refused"] > 0
+    assert (summary["lost"], summary["duplicated"], summary["wrong"], summary["stuck"]) == (0, 0, 0, 0)
+    assert summary["floor_runs_per_s"] > 0
+    assert_nothing_is_left(started, out)
+
+    judged_again = subprocess.run([MESHPROOF, "judge", out, "--json"], capture_output=True, text=True, check=False)
+    assert json.loads(judged_again.stdout)["verdict"] == summary["verdict"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_suite_that_is_ended_in_mid_run_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    out = tmp_path / "evidence"
+    with meshproof("run", "load", "--rate", "100", "--duration", "300", "--scenario", "simple", "--out", out) as run:
+        eventually("acknowledged requests", lambda: acknowledged(out) > 20)
+        started = list(family(run).values())
+        assert len(started) == 4
+        folder = Path(next(process for process in started if "postgres" in process.cmdline()).cwd())
+        assert folder.exists()
+        run.send_signal(number)
+        said, _ = run.communicate()
+        assert_nothing_is_left(started, out)
+    eventually("the removal of the folder", lambda: not folder.parent.exists())
+    if number is signal.SIGINT:
+        assert run.returncode == 3
+        assert "nothing is proved" in said
+
+
+def test_levels_of_concurrency_are_held_exactly(tmp_path: Path) -> None:
+    out = tmp_path / "evidence"
+    arguments = ("--levels", "3,40", "--duration", "0.5", "--scenario", "pipeline", "--out", out)
+    with meshproof("run", "concurrency", *arguments) as run:
+        said, _ = run.communicate()
+    summary = assert_proved(out)
+    assert run.returncode == (0 if summary["valid"] else 3), said
+    levels = read_document(out / "generator.json")["levels"]
+    assert [(level["level"], level["in_flight_max"]) for level in levels] == [(3, 3), (40, 40)]
+    assert [level["in_flight"] for level in read_document(out / "levels.json")] == [3, 40]
+    assert (
+        summary["runs"]
+        == summary["attempted"]
+        == sum(level["attempts"] for level in read_document(out / "plan.json")["levels"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("run", "load", "--scenario", "simpel"), "no scenario 'simpel'"),
+        (("run", "load", "--target", "http://127.0.0.1:1"), "--database"),
+        (("run", "load", "--target", "http://example.com", "--database", "x"), "another machine"),
+        (("run", "load", "--target", "http://127.0.0.1:1", "--database", "x"), "does not answer"),
+        (("run", "load", "--rate", "0"), "--rate"),
+        (("run", "load", "--arrivals", "bursty"), "neither poisson nor constant"),
+        (("run", "concurrency", "--levels", "5,many"), "no list of numbers"),
+        (("judge", "nowhere"), "no evidence of a run"),
+        (("run", "nothing"), "No such command"),
+    ],
+)
+def test_what_was_asked_for_wrongly_is_said_with_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    out = ("--out", tmp_path / "out") if arguments[0] == "run" and arguments[1] != "nothing" else ()
+    done = subprocess.run(
+        [MESHPROOF, *arguments, *out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
+    )
+    assert done.returncode == 2, done.stdout
+    assert complaint in done.stdout
