@@ -6,6 +6,7 @@ CREATE SCHEMA meshhook;
 CREATE TYPE meshhook.run_status AS ENUM (
     'queued',
     'running',
+    'waiting',
     'completed',
     'failed'
 );

@@ -267,7 +267,7 @@ def allowed(name: str) -> str:
         return " or ".join(f"`{choice}`" for choice in rule["choices"])
     if rule["least"] is not None:
         return f"a {'whole ' if kind == 'int' else ''}number from {rule['least']:,g} to {rule['most']:,.15g}"
-    return {"host": "an address or a host name", "data_dir": "a folder"}[name]
+    return {"host": "an address or a host name", "data_dir": "a folder", "outbound_allow": "names and ranges"}[name]
 
 
 def hint(raw: object) -> str:

@@ -44,7 +44,7 @@ class Held:
     since: float
     seq: int
     pending: list[bytes] = field(default_factory=list)
-    wants: Wants = field(default_factory=Wants)
+    wants: Wants = field(init=False)
     calls: dict[str, Start] = field(default_factory=dict)
     cut: bool = False
     leased: bool = False
@@ -76,7 +76,9 @@ class Held:
         return self.state.ended is not None
 
     def now(self) -> datetime:
-        """The time of the database."""
+        """The time of the database; in the turn of the claim, that of the claim."""
+        if not self.leased:
+            return self.claimed.claimed_at
         return self.claimed.claimed_at + timedelta(seconds=self.clock() - self.since)
 
     def advance(self, deadline: float) -> int:

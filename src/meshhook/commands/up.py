@@ -44,6 +44,7 @@ from meshhook.config import FIELDS, PREFIX, Loaded, Settings
 from meshhook.db.embedded import EmbeddedPostgres
 from meshhook.errors import ConfigError, EmbeddedPostgresError, MeshHookError
 
+LOOPBACK = "127.0.0.0/8, ::1, localhost"
 READY_S_MAX = 30.0
 REQUEST_S_MAX = 10.0
 BACKOFF_S = 0.5
@@ -72,11 +73,15 @@ def register(app: typer.Typer) -> None:
 @with_settings(*DATABASE, "host", "port", "shards", *LOGGING)
 def up(loaded: Loaded, stop_with_stdin: StopWithStdin = False) -> None:
     """Start everything on this machine, with a sample workflow to try, until Ctrl-C."""
-    configure_logging(loaded.settings)
-    refuse_port_in_use(loaded.settings)
+    settings = loaded.settings
+    if "outbound_allow" not in loaded.sources:
+        # What runs beside it on one's own machine is what one tries it with.
+        settings = dataclasses.replace(settings, outbound_allow=LOOPBACK)
+    configure_logging(settings)
+    refuse_port_in_use(settings)
     if stop_with_stdin:
-        stop_when_stdin_closes(2 * (loaded.settings.shutdown_s + KILL_AFTER_S) + STDIN_GRACE_S)
-    run(run_everything(loaded.settings))
+        stop_when_stdin_closes(2 * (settings.shutdown_s + KILL_AFTER_S) + STDIN_GRACE_S)
+    run(run_everything(settings))
 
 
 async def run_everything(settings: Settings) -> None:
