@@ -51,6 +51,7 @@ SCENARIO = "pipeline"
 ENDPOINT = f"{NAMESPACE}-{SCENARIO}"
 CONNECTIONS = 64
 OVERLOAD_CONNECTIONS = 4_000
+BUILD_S_MAX = 60.0
 DRAIN_S_MAX = 120.0
 # Backends report their statistics once a second at most.
 STATISTICS_S = 1.2
@@ -163,7 +164,6 @@ async def interleaved(bench: Bench) -> dict[str, Any]:
 
 async def open_loop(bench: Bench, rate: float) -> dict[str, Any]:
     """Latencies at a rate far below what the engine can carry, from the intended sending."""
-    bench.display.step(f"Open loop at {rate:,.0f}/s")
     out = prepare_folder(bench.reaper.folder / "open")
     settings = RunSettings(
         "load", SCENARIO, seed=1, out=out, rate=rate, warmup_s=2.0, duration_s=bench.scale.open_s, namespace="open"
@@ -184,6 +184,7 @@ async def open_loop(bench: Bench, rate: float) -> dict[str, Any]:
         Calibration(0.0, None, 0.0),
     )
     driven = await session.drive(under_way, f"Open loop at {rate:,.0f}/s")
+    bench.display.step("Reading what became of it")
     await stored.export(bench.reader, out / "stored", endpoints)
     steady_us = driven.start_us + 2_000_000
     with open_evidence(out) as evidence:
@@ -201,7 +202,7 @@ async def drain_backlog(bench: Bench) -> dict[str, Any]:
     """Stop the workers, build a backlog, start them again: how fast is it gone, and how does the door do meanwhile?"""
     bench.display.step(f"Building a backlog of {bench.scale.backlog:,} runs")
     await bench.target.stop_workers()
-    built = await send(bench, light_job(bench, seconds=DRAIN_S_MAX, requests_max=bench.scale.backlog))
+    built = await send(bench, light_job(bench, seconds=BUILD_S_MAX, requests_max=bench.scale.backlog))
     backlog = await live(bench)
     bench.display.note(f"{backlog:,} runs at {built.accepted / built.seconds:,.0f}/s")
     bench.display.step("Draining it while the door answers 20 requests a second")

@@ -262,7 +262,8 @@ def _reader(source: Source, paths: list[str]) -> str:
             names = file.readline().strip().split(",")
         types = _struct({name: source.columns.get(name, "VARCHAR") for name in names})
         return f"""read_csv($paths, columns = {types}, header = true, auto_detect = false, delim = ',', quote = '"',
-                            escape = '"', nullstr = '', allow_quoted_nulls = false, max_line_size = $line_max)"""
+                            escape = '"', nullstr = '', allow_quoted_nulls = false, max_line_size = $line_max,
+                            buffer_size = $line_max)"""
     return f"""read_json($paths, columns = {_struct(source.columns)}, format = 'newline_delimited',
                          maximum_object_size = $line_max)"""
 

@@ -24,8 +24,8 @@ from meshproof.sql import statement
 from meshproof.usage import Meter
 
 INTERVAL_S = 1.0
-# Observing takes at most this part of the time of one connection, however many rows there are to count.
-SHARE_MAX = 0.1
+# Counting takes at most this part of the time of one connection, however many rows there are.
+COUNTING_SHARE_MAX = 0.3
 NEWEST_RUNS = 200
 NEW_RUNS_EACH = 20
 SEEN_AGAIN_EACH = 40
@@ -56,6 +56,7 @@ class Observer:
         self._known: dict[str, str] = {}
         """Every sampled run, and its latest status."""
         self._draw = Draw("observer")
+        self._count_at = 0.0
         self._version: int | None = None
         self._generator_transactions = 0
         self._stop = asyncio.Event()
@@ -81,7 +82,8 @@ class Observer:
         self._generator_transactions = progress.transactions
         line["roles"] = self._meter.read({**self._pids(), "suite": [os.getpid()]})
         with suppress(*ERRORS):
-            line |= await self._look_at_runs()
+            if time.monotonic() >= self._count_at:
+                line |= await self._look_at_runs()
             line["database"] = await self._look_at_database()
         self._observations.add_json(line)
         for writer in (self._observations, self._counts, self._seen):
@@ -103,12 +105,12 @@ class Observer:
         while not self._stop.is_set():
             began = time.monotonic()
             await self.look()
-            took = time.monotonic() - began
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), max(INTERVAL_S - took, took / SHARE_MAX - took))
+                await asyncio.wait_for(self._stop.wait(), max(0.0, INTERVAL_S - (time.monotonic() - began)))
 
     async def _look_at_runs(self) -> dict[str, Any]:
         """Counts and samples, in one snapshot."""
+        began = time.monotonic()
         async with self._reader.snapshot() as connection:
             counts = dict(await connection.fetchrow(statement("counts"), self._endpoints) or {})
             newest = await connection.fetch(statement("newest"), self._endpoints, NEWEST_RUNS)
@@ -117,6 +119,8 @@ class Observer:
             if run_ids:
                 shards = [shard_of(run_id) for run_id in run_ids]
                 seen = await connection.fetch(statement("seen"), shards, run_ids, min(run_ids), max(run_ids))
+        took = time.monotonic() - began
+        self._count_at = began + took / COUNTING_SHARE_MAX
         self._counts.add_json(counts)
         for row in seen:
             self._known[row["run_id"]] = row["status"]

@@ -15,20 +15,28 @@ class Usage(TypedDict):
     cpu_s: float
     """Processor time since the run began to be observed; it never falls, also when a process dies."""
     rss_bytes: int
-    """Memory now. Of Postgres: its proportional share, so that shared buffers count once."""
+    """Memory now. Of several processes that share it: their proportional shares, read at every fifth time."""
     processes: int
+
+
+# To add up the shares of a server's processes takes the kernel some milliseconds a process.
+SHARES_EVERY = 5
 
 
 class Meter:
     """Reads the processes of every role, again and again."""
 
     def __init__(self) -> None:
+        self._reads = 0
+        self._shares: dict[int, int] = {}
         self._known: dict[int, psutil.Process] = {}
         self._cpu_s: dict[str, dict[int, float]] = {}
 
     def read(self, roles: dict[str, list[int]]) -> dict[str, Usage]:
         """The usage of each role. A process that is gone keeps the processor time it had."""
-        return {role: self._read_role(role, pids) for role, pids in roles.items()}
+        usage = {role: self._read_role(role, pids) for role, pids in roles.items()}
+        self._reads += 1
+        return usage
 
     def _read_role(self, role: str, pids: list[int]) -> Usage:
         cpu_s = self._cpu_s.setdefault(role, {})
@@ -43,8 +51,15 @@ class Meter:
                 # What ended children have used is in the account of their parent.
                 used_s = sum(map(_own_s, family)) + (0.0 if alone else _ended_children_s(main))
                 cpu_s[pid] = max(cpu_s.get(pid, 0.0), used_s)
-                rss_bytes += sum(_bytes(process, shared=len(family) > 1) for process in family)
+                rss_bytes += self._memory(pid, family)
         return {"cpu_s": sum(cpu_s.values()), "rss_bytes": rss_bytes, "processes": processes}
+
+    def _memory(self, pid: int, family: list[psutil.Process]) -> int:
+        if len(family) == 1:
+            return int(family[0].memory_info().rss)
+        if pid not in self._shares or self._reads % SHARES_EVERY == 0:
+            self._shares[pid] = sum(map(_share, family))
+        return self._shares[pid]
 
     def _process(self, pid: int) -> psutil.Process:
         if pid not in self._known or not self._known[pid].is_running():
@@ -64,10 +79,8 @@ def _ended_children_s(process: psutil.Process) -> float:
     return float(times.children_user + times.children_system)
 
 
-def _bytes(process: psutil.Process, *, shared: bool) -> int:
+def _share(process: psutil.Process) -> int:
     with suppress(psutil.Error):
-        if shared:
-            full = process.memory_full_info()
-            return int(getattr(full, "pss", full.rss))
-        return int(process.memory_info().rss)
+        full = process.memory_full_info()
+        return int(getattr(full, "pss", full.rss))
     return 0

@@ -173,6 +173,12 @@ def test_what_no_call_answers_is_a_problem_too(api: Api) -> None:
         assert "GET" in answer.headers["allow"]
 
 
+@pytest.mark.parametrize("path", ["%00", "a%00b", "%ff", "é", "a//b", "..", "x" * 5_000])
+def test_no_path_of_a_hook_is_an_error_of_ours(api: Api, path: str) -> None:
+    answer = api.raw("POST", f"/hooks/{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 def test_metrics_tell_of_the_door_and_of_the_queue(api: Api, name: str) -> None:
     api.publish(name, transform())
     api("PUT", f"/api/v1/endpoints/{name}", {"workflow": name})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import sys
 import time
@@ -34,12 +35,16 @@ class Said(NamedTuple):
 
 
 Meshhook = Callable[..., Said]
+join_once = functools.cache(cli.join_commands)
 
 
 @pytest.fixture
 def meshhook(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], database: str) -> Meshhook:
     """Runs one command in this process."""
     monkeypatch.setenv("MESHHOOK_DATABASE_URL", database)
+    monkeypatch.setattr(
+        cli, "join_commands", join_once
+    )  # a process does it once; every further time would add all again
 
     def call(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["meshhook", *arguments])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +19,12 @@ from typing import Any
 import psutil
 import pytest
 
+from meshproof import scenarios
 from meshproof.ledger import read_document, read_lines
+from meshproof.reaper import Reaper
 from meshproof.summary import KEYS
+from meshproof.supervise import Incidents
+from meshproof.target import Embedded
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("engine")]
 
@@ -121,6 +127,7 @@ def test_killing_the_api_and_the_worker_in_mid_run_ends_in_a_proof_with_honest_u
     assert summary["refused"] > 0
     assert (summary["lost"], summary["duplicated"], summary["wrong"], summary["stuck"]) == (0, 0, 0, 0)
     assert summary["floor_runs_per_s"] > 0
+    documented(out)
     assert_nothing_is_left(started, out)
 
     judged_again = subprocess.run([MESHPROOF, "judge", out, "--json"], capture_output=True, text=True, check=False)
@@ -160,6 +167,64 @@ def test_levels_of_concurrency_are_held_exactly(tmp_path: Path) -> None:
         == summary["attempted"]
         == sum(level["attempts"] for level in read_document(out / "plan.json")["levels"])
     )
+
+
+async def test_an_engine_that_runs_already_is_driven_by_its_address_and_only_read(tmp_path: Path) -> None:
+    with Reaper() as reaper:
+        incidents = Incidents(tmp_path / "incidents.ndjson")
+        engine = Embedded(workers=1, incidents=incidents, reaper=reaper, logs=tmp_path / "logs")
+        try:
+            await engine.start()
+            await somebody_elses_run(engine)
+            out = tmp_path / "evidence"
+            target = ("--target", f"http://127.0.0.1:{engine.port}", "--database", engine.dsn)
+            arguments = (
+                "--scenario",
+                "duplicates",
+                "--rate",
+                "100",
+                "--duration",
+                "2",
+                "--warmup",
+                "0.5",
+                "--out",
+                out,
+            )
+            with meshproof("run", "load", *target, *arguments) as run:
+                said, _ = await asyncio.to_thread(run.communicate)
+            summary = assert_proved(out)
+            assert run.returncode == (0 if summary["valid"] else 3), said
+            stored = (out / "stored" / "runs.csv").read_text().splitlines()
+            assert summary["runs"] == len(stored) - 1
+            assert not any("somebody-elses" in line for line in stored)
+            assert summary["floor_runs_per_s"] is None, "the floor is written, and this database is not ours"
+            assert await engine.api.ready(), "the target is left as it was"
+        finally:
+            await engine.stop()
+            incidents.close()
+
+
+async def somebody_elses_run(engine: Embedded) -> None:
+    """A run of another endpoint in the same database."""
+    await engine.api.publish("somebody-elses", scenarios.load("simple").definition)
+    await engine.api.bind("somebody-elses", "somebody-elses")
+    body = scenarios.load("simple").payload(1, 1)
+    request = urllib.request.Request(f"http://127.0.0.1:{engine.port}/hooks/somebody-elses", data=body)
+    request.add_header("content-type", "application/json")
+
+    def send() -> int:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return int(reply.status)
+
+    assert await asyncio.to_thread(send) == 202
+
+
+def documented(out: Path) -> None:
+    """Every field of an observation is in the document about them."""
+    document = (Path(__file__).parents[2] / "docs" / "concurrency" / "observations.md").read_text(encoding="utf-8")
+    for line in read_lines(out / "samples" / "observe.ndjson"):
+        names = {*line, *line.get("database", {}), *line["roles"], *line["roles"]["suite"]}
+        assert {name for name in names if f'"{name}"' not in document and f"`{name}`" not in document} == set()
 
 
 @pytest.mark.parametrize(

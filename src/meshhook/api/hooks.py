@@ -44,6 +44,8 @@ class Endpoints:
 
     async def get(self, path: str) -> Endpoint | None:
         """The endpoint of ``path``."""
+        if "\0" in path:
+            return None  # no text in Postgres holds it, so it could not even be asked for
         known = self._known.get(path)
         now = self._clock()
         if known is not None and known[0] > now:

@@ -1,6 +1,6 @@
-"""A helper process of the judge: weighs the runs of one part of a file, and says on standard output what is wrong with them.
+"""A helper process of the judge: weighs the runs of some files, and says on standard output what is wrong with them.
 
-python -m meshproof.judge.helper SEED FILE BEGIN END
+python -m meshproof.judge.helper SEED FILE…
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 
 from meshproof.judge.invariant import CannotTell
-from meshproof.judge.outputs import Answer, weigh_part
+from meshproof.judge.outputs import Answer
+from meshproof.judge.weigh import weigh_file
 
 
-def main(seed: str, work: str, begin: str, end: str) -> None:
+def main(seed: str, *files: str) -> None:
     """Weigh, and answer."""
     try:
-        answer = Answer(weigh_part(int(seed), Path(work), int(begin), int(end)))
+        answer = Answer([fault for file in files for fault in weigh_file(int(seed), Path(file))])
     except CannotTell as reason:
         answer = Answer(cannot_tell=str(reason))
     except Exception as error:  # noqa: BLE001 - it is raised again by the judge, who asked

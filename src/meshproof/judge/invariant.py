@@ -32,6 +32,8 @@ class Finding:
     of_what: str
     count: int
     examples: list[Example]
+    note: str = ""
+    """What is said in place of the usual sentence when nothing breaks it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def hold(rule: Invariant, facts: Facts) -> Result:
         )
     if finding.checked == 0:
         return _result(rule, Verdict.UNKNOWN, finding, f"there were no {finding.of_what} to hold it against")
-    return _result(rule, Verdict.PASS, finding, f"holds for all {finding.checked:,} {finding.of_what}")
+    sentence = finding.note or f"holds for {finding.checked:,} of {finding.checked:,} {finding.of_what}"
+    return _result(rule, Verdict.PASS, finding, sentence)
 
 
 def _result(rule: Invariant, verdict: Verdict, finding: Finding, sentence: str) -> Result:

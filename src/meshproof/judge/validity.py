@@ -111,8 +111,9 @@ def levels(facts: Facts) -> Finding:
             faults.append(f"level {level:,} had up to {held[level]['in_flight_max']:,} in flight")
         elif held[level]["held_share"] < HELD_SHARE_MIN:
             faults.append(f"level {level:,} was held for {held[level]['held_share']:.0%} of its time")
-    # An open run has no levels, and that is no gap in the proof.
-    return _finding(facts, len(planned) or 1, "levels" if planned else "(an open run has no levels)", faults)
+    if not planned:
+        return Finding(1, "plans", 0, [], note="an open run has no levels")
+    return _finding(facts, len(planned), "levels", faults)
 
 
 def _finding(facts: Facts, checked: int, of_what: str, faults: list[str]) -> Finding:

@@ -58,6 +58,7 @@ class Band(msgspec.Struct, frozen=True):
     begin: float
     end: float
     label: str
+    steady: bool
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -154,20 +155,21 @@ def _ledger_charts(gathered: Gathered, start_us: int) -> list[Chart]:
 
     rates = [rate(what) for what in ("offered", "accepted", "completed", "refused", "unknown")]
     seconds = f"{width_us / 1e6:g} s"
+    sending = "sending" if gathered.part("plan").get("levels") else "the planned sending"
     return [
         Chart(
             "Throughput",
             "per second",
             x,
             [line for line in rates if line.label in ("offered", "accepted", "completed") or any(line.values)],
-            f"Requests by planned time and by reply, runs by the commit that finished them; over {seconds} each.",
+            f"Requests by {sending} and by reply, runs by the commit that finished them; over {seconds} each.",
         ),
         Chart(
             "Latency of accepting",
             "ms",
             x,
             latency("accept"),
-            f"From the planned sending to the reply, of acknowledged requests planned in the same {seconds}.",
+            f"From {sending} to the reply, of acknowledged requests of the same {seconds}.",
             log=True,
         ),
         Chart(
@@ -175,7 +177,7 @@ def _ledger_charts(gathered: Gathered, start_us: int) -> list[Chart]:
             "ms",
             x,
             latency("end to end"),
-            f"From the planned sending to the commit that finished the run, planned in the same {seconds}.",
+            f"From {sending} to the commit that finished the run, of requests of the same {seconds}.",
             log=True,
         ),
     ]
@@ -242,10 +244,13 @@ def _observed_charts(lines: list[dict[str, Any]], at: Callable[[int], float]) ->
             "Dead tuples",
             "rows",
             x,
-            [
-                Line(name, [_number(line, "database", "tables", name, "dead_tuples") for line in lines])
-                for name in _tables(lines)
-            ],
+            _drop_empty(
+                (
+                    Line(name, [_number(line, "database", "tables", name, "dead_tuples") for line in lines])
+                    for name in _tables(lines)
+                ),
+                keep=0,
+            ),
             "Rows that are no longer visible and not yet vacuumed, as Postgres estimates them.",
         ),
         Chart(
@@ -343,7 +348,8 @@ def _bands(gathered: Gathered, at: Callable[[int], float]) -> list[Band]:
     bands = []
     for phase in gathered.parts("phases"):
         if isinstance(phase.get("from_us"), int) and isinstance(phase.get("to_us"), int):
-            level = phase.get("level")
-            label = str(phase.get("kind", "?")) + (f" ({level:,} in flight)" if isinstance(level, int) else "")
-            bands.append(Band(at(phase["from_us"]), at(phase["to_us"]), label))
+            level, kind = phase.get("level"), str(phase.get("kind", "?"))
+            # Beside a level there is no room for more than its number, and its edges tell the rest.
+            label = kind if not isinstance(level, int) else f"{level:,} in flight" if kind == "steady" else ""
+            bands.append(Band(at(phase["from_us"]), at(phase["to_us"]), label, kind == "steady"))
     return bands

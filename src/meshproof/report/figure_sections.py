@@ -13,9 +13,9 @@ from meshproof.report.markup import Child, Markup, el, table
 
 PERCENTILES: Final = {"p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "max": "max"}
 STAGES: Final = {
-    "accept_ms": "accept: planned sending → reply",
+    "accept_ms": "accept: {sending} → reply",
     "queue_ms": "queue: accepted → first claim",
-    "end_to_end_ms": "end to end: planned sending → finished",
+    "end_to_end_ms": "end to end: {sending} → finished",
 }
 UNKNOWN: Final = "–"
 
@@ -64,12 +64,17 @@ def figures(gathered: Gathered) -> Markup | None:
         _tile("bytes of WAL a run", summary.get("wal_bytes_per_run"), "{:,.0f}"),
         _tile("transactions a run", summary.get("transactions_per_run"), "{:.3f}"),
     ]
+    # The closed model has no schedule, so nothing is planned to be sent at a time.
+    sending = "sending" if gathered.part("plan").get("levels") else "planned sending"
     memory = summary.get("rss_bytes_max")
     return el(
         "section",
         el("h2", "Figures of the steady phase"),
         el("div", tiles, class_="tiles"),
-        table(("latency, ms", *PERCENTILES.values()), (_stage(summary, key, label) for key, label in STAGES.items())),
+        table(
+            ("latency, ms", *PERCENTILES.values()),
+            (_stage(summary, key, label.format(sending=sending)) for key, label in STAGES.items()),
+        ),
         _levels(gathered),
         el("p", "Most memory: ", _listed(memory, _megabytes), class_="note") if isinstance(memory, dict) else None,
         el(

@@ -243,7 +243,7 @@ def test_helpers_find_what_one_process_finds(story: Story, judged: Judged, monke
         if number % 7 == 0:
             ends_with(story, {"text": "changed", "paid": True})
     alone = judged(story)
-    monkeypatch.setattr(outputs, "ALONE_BYTES", 0)
+    monkeypatch.setattr(outputs, "ALONE_RUNS", 0)
     assert judged(story) == alone
     assert alone.counts.wrong == 5
 
@@ -252,7 +252,7 @@ def test_helpers_find_what_one_process_finds(story: Story, judged: Judged, monke
 def test_what_a_helper_cannot_judge_is_unknown(
     story: Story, judged: Judged, monkeypatch: pytest.MonkeyPatch, bend: str, says: str
 ) -> None:
-    monkeypatch.setattr(outputs, "ALONE_BYTES", 0)
+    monkeypatch.setattr(outputs, "ALONE_RUNS", 0)
     story.delivered(1)
     story.attempts[0][bend] = "0"
     story.plan["scenarios"]["0"] = story.plan["scenarios"]["duplicates"]

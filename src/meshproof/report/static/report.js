@@ -32,10 +32,12 @@
     bands.forEach((band) => {
       const left = u.valToPos(band.begin, "x", true);
       const right = u.valToPos(band.end, "x", true);
-      if (!band.label.startsWith("steady")) {
+      if (!band.steady) {
         ctx.fillStyle = colour("band");
         ctx.fillRect(left, bbox.top, right - left, bbox.height);
       }
+      ctx.fillStyle = colour("line");
+      ctx.fillRect(left, bbox.top, devicePixelRatio, bbox.height);
     });
     ctx.restore();
   }
@@ -50,8 +52,8 @@
     ctx.textBaseline = "top";
     ctx.textAlign = "left";
     const width = ctx.measureText(band.label).width;
-    if (width + 8 * dpr > right - left) return;
-    ctx.fillStyle = colour(band.label.startsWith("steady") ? "card" : "band");
+    if (!band.label || width + 8 * dpr > right - left) return;
+    ctx.fillStyle = colour(band.steady ? "card" : "band");
     ctx.fillRect(left + 2 * dpr, bbox.top + 1 * dpr, width + 4 * dpr, 14 * dpr);
     ctx.fillStyle = colour("soft");
     ctx.fillText(band.label, left + 4 * dpr, bbox.top + 3 * dpr);
@@ -107,7 +109,7 @@
       cursor: { sync: { key: "run" }, points: { size: 6 }, drag: { x: true, y: false } },
       scales: {
         x: { time: false },
-        y: chart.log ? { distr: 3 } : { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] },
+        y: chart.log ? { distr: 3 } : { range: (u, low, high) => [0, high > 0 ? high * 1.18 : 1] },
       },
       axes: axes(chart),
       series: [
