@@ -31,14 +31,19 @@ from meshproof.verdict_table import show
 
 PASS, VIOLATED, USAGE, UNKNOWN = 0, 1, 2, 3
 EXIT_CODES = {Verdict.PASS: PASS, Verdict.FAIL: VIOLATED, Verdict.INVALID: UNKNOWN, Verdict.UNKNOWN: UNKNOWN}
-LOAD_RATE = 400.0
+LOAD_RATE = 300.0
 LOAD_WARMUP_S = 5.0
 LOAD_DURATION_S = 35.0
 LEVEL_S = 8.0
 WIDTH = 140
 T = TypeVar("T")
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+HELP = """Drive a MeshHook, watch it, and prove from independent ledgers what became of every webhook.
+
+Exit codes: 0 pass, 1 violated, 2 wrong usage, 3 unknown or invalid. Only 0 proves anything.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 run_app = typer.Typer(no_args_is_help=True)
 app.add_typer(run_app, name="run", help="Drive an engine, then prove what became of it.")
 
@@ -87,7 +92,7 @@ def run_load(
             duration_s=duration,
             warmup_s=warmup,
             arrivals=chosen[arrivals],
-            generators=processes_for(cores()),
+            generators=processes_for(cores(), rate),
         )
     )
     finish(lambda display, reaper: load.run(settings, display, reaper), as_json=as_json)

@@ -79,6 +79,11 @@ async def test_a_killed_process_is_no_silent_loss(tmp_path: Path, null_port: int
             await generator.done()
 
 
-@pytest.mark.parametrize(("cores", "processes"), [(1, 1), (2, 1), (3, 1), (8, 6)])
-def test_the_engine_keeps_two_cores(cores: int, processes: int) -> None:
-    assert processes_for(cores) == processes
+@pytest.mark.parametrize(
+    ("cores", "rate", "processes"),
+    [(1, 9_000, 1), (2, 9_000, 1), (3, 9_000, 1), (8, 400, 1), (8, 9_000, 3), (8, 90_000, 6)],
+)
+def test_the_engine_keeps_two_cores_and_no_more_processes_are_started_than_the_rate_takes(
+    cores: int, rate: float, processes: int
+) -> None:
+    assert processes_for(cores, rate) == processes

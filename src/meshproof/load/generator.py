@@ -7,6 +7,7 @@ twice the rate there is no witness of what the engine did with it.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from meshproof.stats import Histogram
 
 # All processes hear of the start before it comes.
 START_AHEAD_S = 0.25
+# Far below what one process can do, so that it stays on time.
+RATE_PER_PROCESS = 3_000
 CALIBRATION_S = 2.0
 CALIBRATION_FACTOR = 2.5
 CALIBRATION_IN_FLIGHT = 64
@@ -54,9 +57,9 @@ class Progress:
     """Accept latencies since the last time they were taken."""
 
 
-def processes_for(cores: int) -> int:
-    """How many generator processes a machine is given: one a core beyond the two the engine needs, at least one."""
-    return max(1, cores - 2)
+def processes_for(cores: int, rate: float) -> int:
+    """How many generator processes there are: as many as the rate takes, on cores beyond the two the engine needs."""
+    return max(1, min(cores - 2, math.ceil(rate / RATE_PER_PROCESS)))
 
 
 class Generator:

@@ -1,0 +1,62 @@
+"""The benchmark, as small as it gets: every row is there, and adds up."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from meshproof import bench
+from meshproof.display import Display
+from meshproof.ledger import read_document
+from meshproof.reaper import Reaper
+from meshproof.summary import KEYS
+
+TINY = bench.Scale(rounds=1, floor_s=0.2, warm_s=0.2, seconds=0.5, open_s=1.0, backlog=300, overload_s=0.7)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("engine")
+async def test_every_row_is_measured_and_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "BUILD_S_MAX", 2.0)
+    monkeypatch.setattr(bench, "STATISTICS_S", 0.0)  # what a run costs is not looked at here
+    console = Console(file=io.StringIO(), width=140)
+    with Reaper() as reaper, Display(console) as display:
+        document = await bench.run(tmp_path, TINY, display, reaper)
+    assert read_document(tmp_path / "bench.json") == document
+    assert document["lost"] == 0
+    rows = document["rows"]
+    assert list(rows) == [
+        "floor",
+        "floor_keyed",
+        "pipeline",
+        "pipeline_keyed",
+        "open_1000",
+        "drain_200k",
+        "overload",
+    ]
+    for name in ("floor", "floor_keyed", "pipeline", "pipeline_keyed"):
+        assert len(rows[name]["runs_per_s_rounds"]) == TINY.rounds
+        low, high = rows[name]["runs_per_s_interval"]
+        assert 0 < low <= rows[name]["runs_per_s"] <= high
+    for name in ("pipeline", "pipeline_keyed", "open_1000"):
+        assert set(KEYS) <= set(rows[name])
+    row = rows["pipeline"]
+    assert row["runs"] == row["acknowledged"] == row["attempted"]
+    assert row["generator_cpu_share"] > 0
+    assert rows["drain_200k"]["backlog"] > 0
+    assert rows["drain_200k"]["door"]["failed"] == 0
+    assert rows["overload"]["refused_without_retry_after"] == 0
+    console.print(bench.table(document))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(1.0, 1e6), min_size=1, max_size=10))
+def test_the_interval_holds_the_middle_of_the_rounds_and_lies_among_them(rounds: list[float]) -> None:
+    low, high = bench.bootstrap(rounds)
+    assert min(rounds) <= low <= high <= max(rounds)
+    assert bench.bootstrap(rounds) == [low, high]
