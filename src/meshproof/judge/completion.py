@@ -53,7 +53,7 @@ def drained(facts: Facts) -> Finding:
 @invariant(
     "completion.conservation",
     "In every snapshot, accepted = queued + leased + waiting + terminal; and what was accepted or ended stays so.",
-    needs=("counts",),
+    needs=("counts", "runs"),
 )
 def conservation(facts: Facts) -> Finding:
     checked = facts.one("SELECT count(*) FROM counts")
@@ -76,7 +76,11 @@ def conservation(facts: Facts) -> Finding:
                     THEN format('at {} µs: {} accepted, but there had been {}', at_us, accepted, accepted_before)
                     ELSE format('at {} µs: {} terminal, but there had been {}', at_us, terminal, terminal_before) END
         FROM s
-        WHERE accounted IS DISTINCT FROM accepted OR accepted < accepted_before OR terminal < terminal_before""",
+        WHERE accounted IS DISTINCT FROM accepted OR accepted < accepted_before OR terminal < terminal_before
+        UNION ALL
+        SELECT NULL, NULL, NULL, format('in the end {} runs are stored, but there had been {}', stored, seen)
+        FROM (SELECT (SELECT max(accepted) FROM counts) AS seen, (SELECT count(*) FROM runs) AS stored)
+        WHERE stored < seen""",
     )
 
 

@@ -156,6 +156,28 @@ def prefix(facts: Facts) -> Finding:
     )
 
 
+@invariant(
+    "journal.whole",
+    "What one commit writes is seen whole: in every sample the run is where its journal says it is.",
+    needs=("seen", "events"),
+)
+def whole(facts: Facts) -> Finding:
+    checked = facts.one("SELECT count(*) FROM seen WHERE status <> 'absent'")
+    return found(
+        facts,
+        checked,
+        "samples",
+        """
+        SELECT NULL, NULL, run_id, format('seen as {} at {} µs, when its last event was {} {}', status, at_us, seq, type)
+        FROM (SELECT s.run_id, s.at_us, s.status, s.seq, e.type,
+                     CASE e.type WHEN 'run.accepted' THEN 'queued' WHEN 'run.completed' THEN 'completed'
+                                 WHEN 'run.failed' THEN 'failed' ELSE 'running' END AS told
+              FROM seen s JOIN events e ON e.run_id = s.run_id AND e.seq = s.seq
+              WHERE s.status <> 'absent')
+        WHERE status <> told""",
+    )
+
+
 def _replayed(facts: Facts, name: str, *also: str) -> Finding:
     facts.once(replay_shapes)
     checked = facts.one("SELECT count(*) FROM shaped")

@@ -71,7 +71,11 @@ def weigh(seed: int, run: Run) -> Iterator[Weighed]:
         return
     if why := _fold_difference(run, end, output):
         yield Weighed(run.run_id, "journal.fold", why)
-    yield from _weigh_against_model(seed, run, output)
+    if (failure := end.get("error")) and failure.get("type") == "engine":
+        why = f"failed through a fault of the engine itself: {failure.get('reason')}"
+        yield Weighed(run.run_id, "completion.status", why)
+    else:
+        yield from _weigh_against_model(seed, run, output)
 
 
 def _fold_difference(run: Run, end: dict[str, Any], output: Any) -> str | None:

@@ -80,18 +80,26 @@ def test_drained_is_unknown_when_nothing_finished(story: Story, judged: Judged) 
     assert judged(story).of("completion.drained").verdict is Verdict.UNKNOWN
 
 
+@pytest.fixture
+def dozen(story: Story) -> Story:
+    """Twelve sound runs, for snapshots to count."""
+    for number in range(12):
+        story.delivered(number)
+    return story
+
+
 # conservation, queue ---------------------------------------------------------------------------------------------------
 
 
-def test_conservation_holds_when_every_run_is_accounted_for(story: Story, judged: Judged) -> None:
-    story.count(START_US, accepted=10, queued=5, leased=2, terminal=3)
-    story.count(START_US + SECOND, accepted=12, terminal=12)
-    assert judged(story).of("completion.conservation").verdict is Verdict.PASS
+def test_conservation_holds_when_every_run_is_accounted_for(dozen: Story, judged: Judged) -> None:
+    dozen.count(START_US, accepted=10, queued=5, leased=2, terminal=3)
+    dozen.count(START_US + SECOND, accepted=12, terminal=12)
+    assert judged(dozen).of("completion.conservation").verdict is Verdict.PASS
 
 
-def test_conservation_counts_waiting_runs(story: Story, judged: Judged) -> None:
-    story.count(START_US, accepted=10, queued=5, terminal=3)["waiting"] = 2
-    assert judged(story).of("completion.conservation").verdict is Verdict.PASS
+def test_conservation_counts_waiting_runs(dozen: Story, judged: Judged) -> None:
+    dozen.count(START_US, accepted=10, queued=5, terminal=3)["waiting"] = 2
+    assert judged(dozen).of("completion.conservation").verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(
@@ -104,16 +112,23 @@ def test_conservation_counts_waiting_runs(story: Story, judged: Judged) -> None:
     ],
     ids=["one is nowhere", "one is in two places", "fewer accepted than before", "fewer terminal than before"],
 )
-def test_conservation_fails(story: Story, judged: Judged, first: dict[str, int], second: dict[str, int]) -> None:
-    story.count(START_US, **first)
-    story.count(START_US + SECOND, **second)
-    result = judged(story).of("completion.conservation")
+def test_conservation_fails(dozen: Story, judged: Judged, first: dict[str, int], second: dict[str, int]) -> None:
+    dozen.count(START_US, **first)
+    dozen.count(START_US + SECOND, **second)
+    result = judged(dozen).of("completion.conservation")
     assert (result.verdict, result.count) == (Verdict.FAIL, 1)
 
 
 def test_conservation_fails_when_a_number_is_missing(story: Story, judged: Judged) -> None:
     del story.count(START_US, accepted=1, terminal=1)["queued"]
     assert judged(story).of("completion.conservation").verdict is Verdict.FAIL
+
+
+def test_conservation_fails_when_the_end_has_fewer_runs_than_were_counted(story: Story, judged: Judged) -> None:
+    story.delivered(1)
+    story.count(START_US, accepted=2, terminal=2)
+    result = judged(story).of("completion.conservation")
+    assert "in the end 1 runs are stored" in result.examples[0].why
 
 
 def test_conservation_is_unknown_without_snapshots(story: Story, judged: Judged) -> None:
@@ -181,6 +196,16 @@ def test_a_run_that_fails_as_it_must_is_right(judged: Judged) -> None:
     verdicts = judged(story)
     for name in ("completion.status", "completion.output", "journal.fold", "journal.legal", "journal.order"):
         assert verdicts.of(name).verdict is Verdict.PASS, name
+
+
+def test_status_fails_when_the_engine_itself_is_at_fault_even_where_the_run_must_fail(judged: Judged) -> None:
+    story = Story("mixed")
+    index = next(i for i in range(1000) if scenarios.load("mixed").expected(7, i) == ("failed", None))
+    story.attempt("d1", run=1, index=index)
+    story.stored(1, "d1", index=index)
+    story.rows[-1]["events"] = [failed("engine")]
+    result = judged(story).of("completion.status")
+    assert "a fault of the engine itself" in result.examples[0].why
 
 
 def test_output_fails_when_it_is_not_the_models(story: Story, judged: Judged) -> None:

@@ -392,6 +392,30 @@ def test_prefix_fails_when_a_journal_shrank_between_two_samples(story: Story, ju
     assert judged(story).of("journal.prefix").verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize(("seq", "status"), [(1, "queued"), (3, "running"), (4, "completed")])
+def test_whole_holds_when_a_sample_is_where_its_journal_is(story: Story, judged: Judged, seq: int, status: str) -> None:
+    story.delivered(1)
+    story.sample(1, seq, at_us=START_US, status=status)
+    assert judged(story).of("journal.whole").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("seq", "status"),
+    [(1, "completed"), (1, "running"), (4, "queued"), (4, "running"), (4, "failed"), (3, "completed")],
+)
+def test_whole_fails_when_run_and_journal_were_not_written_together(
+    story: Story, judged: Judged, seq: int, status: str
+) -> None:
+    story.delivered(1)
+    story.sample(1, seq, at_us=START_US, status=status)
+    assert judged(story).of("journal.whole").verdict is Verdict.FAIL
+
+
+def test_whole_is_unknown_when_nothing_was_seen(story: Story, judged: Judged) -> None:
+    story.delivered(1)
+    assert judged(story).of("journal.whole").verdict is Verdict.UNKNOWN
+
+
 def test_prefix_is_unknown_when_nothing_was_seen(story: Story, judged: Judged) -> None:
     story.delivered(1)
     assert judged(story).of("journal.prefix").verdict is Verdict.UNKNOWN

@@ -276,6 +276,11 @@ def rewrite_history(history: History) -> None:
     history.story.journal(history.one(delivered))[0]["events"][0]["version"] = 2
 
 
+def tear_a_commit(history: History) -> None:
+    number = history.one(delivered)
+    next(line for line in history.story.seen if line["run_id"] == run_id(number))["status"] = "completed"
+
+
 def lower_an_epoch(history: History) -> None:
     history.story.journal(history.one(taken_over))[2]["epoch"] = 1
 
@@ -339,6 +344,7 @@ MUTATIONS: dict[Callable[[History], None], set[str]] = {
     lose_the_journal: {"journal.present"},
     begin_without_accepted: {"journal.first", "journal.gapless"},
     rewrite_history: {"journal.prefix"},
+    tear_a_commit: {"journal.whole"},
     lower_an_epoch: {"leases.epochs", "journal.legal"},
     write_under_an_old_epoch: {"leases.fenced"},
     overlap_a_lease: {"leases.takeover"},
