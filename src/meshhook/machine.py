@@ -116,6 +116,8 @@ def advance(
         now: the time of the database. under_way: the calls this caller is making; any other call that was begun is one that
             nobody knows the end of.
     """
+    if state.ended is not None:
+        return
     frontier = _Frontier(definition, state)
     trigger, run = state.trigger, _about(state, run_id)
     while (id := frontier.next_ready()) is not None:

@@ -60,8 +60,6 @@ def _came_from_outside(event: dict[str, Any], definition: Definition, state: Sta
 def _repeat(record: Record, definition: Definition, state: State) -> Iterator[bytes]:
     """What the machine does by itself: no timer ends, and every call is somebody's."""
     calls = [id for id, node in definition.nodes.items() if node.type == "http_call"]
-    if state.ended is not None:
-        return
     for events in machine.advance(definition, state, str(record.id), _BEFORE_ALL_TIME, Wants(), calls):
         yield from (event.json for event in events if event.body["type"] != "timer.set")
 

@@ -110,6 +110,11 @@ def attempts(config: dict[str, Any], *results: Response | CallError) -> list[dic
 
 
 def test_what_may_pass_is_tried_again_and_what_may_not_is_final() -> None:
+    definition, state = workflow({"url": "http://x"}), accepted()
+    _, wants = advance(definition, state)
+    machine.begin_calls(state, wants)
+    machine.end_call(state, wants.calls[0], Response(404, {}, None), "r", NOW)
+    assert advance(definition, state) == ([], Wants())  # what has ended asks for nothing more
     types = [event["type"] for event in attempts({}, Response(503, {}, None), BROKEN, Response(200, {}, None))]
     assert types == ["call.started", "call.failed", "call.started", "call.failed", "call.started", "step.completed"]
     for final in (Response(404, {}, None), CallError("refused", "private", "no"), CallError("too-large", "big", "yes")):
