@@ -88,12 +88,16 @@ def definition(tmp_path: Path) -> Path:
     return file
 
 
+async def no_call(*_: object) -> Any:
+    raise AssertionError("no workflow here makes calls")
+
+
 class Engine:
     """A database with the workflow ``orders`` at ``/hooks/orders``, deliveries to it, and a worker."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        self.act(self._publish)
+        self.publish(DEFINITION)
 
     def deliver(self, *bodies: Any) -> list[str]:
         """Runs for these bodies, accepted in this order."""
@@ -117,7 +121,7 @@ class Engine:
 
         async def turns(database: Database) -> None:
             chosen = {"batch_max": 500, "hold_s": 60.0, "lease_s": 30.0, "poll_s": 1.0, **options}
-            worker = Worker(Store(database), name="w1", shards=1, **chosen)
+            worker = Worker(Store(database), no_call, name="w1", shards=1, **chosen)
             while await worker.turn(0):
                 pass
 
@@ -147,10 +151,31 @@ class Engine:
 
         return asyncio.run(run())
 
-    async def _publish(self, database: Database) -> None:
-        await catalog.save_draft(database, 0, "orders", json.dumps(DEFINITION))
-        await catalog.publish(database, 0, "orders")
-        await catalog.save_endpoint(database, 0, "orders", "orders", ["POST"])
+    def publish(self, definition: dict[str, Any]) -> None:
+        """Make this the definition of ``orders``."""
+
+        async def publish(database: Database) -> None:
+            await catalog.save_draft(database, 0, "orders", json.dumps(definition))
+            await catalog.publish(database, 0, "orders")
+            await catalog.save_endpoint(database, 0, "orders", "orders", ["POST"])
+
+        self.act(publish)
+
+    def work_until(self, finished: int, send: Any) -> None:
+        """Let a worker work, with this outside world, until so many runs are finished; it hands the others back."""
+
+        async def work(database: Database) -> None:
+            chosen = {"batch_max": 500, "hold_s": 1.0, "lease_s": 30.0, "poll_s": 0.01, "shutdown_s": 0.1}
+            worker = Worker(Store(database), send, name="w2", shards=1, **chosen)
+            running = asyncio.create_task(worker.run())
+            query = "SELECT count(*) FROM meshhook.runs WHERE finished_at IS NOT NULL"
+            async with asyncio.timeout(30):
+                while (await database.read(query))[0][0] < finished:
+                    await asyncio.sleep(0.005)
+            worker.stop()
+            await running
+
+        self.act(work)
 
 
 @pytest.fixture

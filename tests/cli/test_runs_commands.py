@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Engine, Meshhook
+
+from meshhook.model import CallError, Response
 
 BIG, SMALL, BROKEN = {"prices": [4, 8.5]}, {"prices": [1]}, {"prices": "x"}
 
@@ -185,3 +189,46 @@ def test_true_and_one_are_different_events(meshhook: Meshhook, engine: Engine) -
             f'"output":true{end}',
         )
     assert [it["run"] for it in meshhook("runs", "replay-check", "--json").json["items"]] == [run_id]
+
+
+CALLING: dict[str, Any] = {
+    "nodes": [
+        {"id": "pause", "type": "delay", "config": {"seconds": 0.01}},
+        {"id": "one", "type": "http_call", "config": {"url": "http://one.example/", "retry": {"backoff_s": 0.001}}},
+        {
+            "id": "two",
+            "type": "http_call",
+            "config": {"url": "http://two.example/", "retry": {"backoff_s": 0, "attempts": 2}},
+        },
+        {"id": "after", "type": "transform", "config": {"expression": "input.status"}},
+        {"id": "both", "type": "join", "config": {"mode": "all"}},
+    ],
+    "edges": [
+        {"from": "trigger", "to": "pause"},
+        {"from": "pause", "to": "one"},
+        {"from": "trigger", "to": "two"},
+        {"from": "one", "to": "after"},
+        {"from": "after", "to": "both"},
+        {"from": "two", "to": "both"},
+    ],
+}
+
+
+def test_calls_and_delays_are_verified_and_repeated_too(meshhook: Meshhook, engine: Engine) -> None:
+    """With answers that differ from run to run, and runs that are in the middle of it."""
+    engine.publish(CALLING)
+    engine.deliver(*range(40))
+    luck = random.Random(7)
+
+    async def send(*_: object) -> Response | CallError:
+        await asyncio.sleep(luck.random() / 50)
+        broken = CallError("broken", "no luck", "unknown")
+        return luck.choice([Response(200, {}, {"n": luck.random()}), Response(503, {}, None), broken])
+
+    for finished in (10, 40):
+        engine.work_until(finished, send)
+        for check in ("verify", "replay-check"):
+            said = meshhook("runs", check, "--json").json
+            assert (said["runs"], said["items"]) == (40, []), check
+    statuses = [it["status"] for it in meshhook("runs", "list", "--json").json["items"]]
+    assert {"completed", "failed"} == set(statuses)
