@@ -13,9 +13,9 @@ from meshproof.report.markup import Child, Markup, el, table
 
 PERCENTILES: Final = {"p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "max": "max"}
 STAGES: Final = {
-    "accept_ms": "accept: {sending} → reply",
-    "queue_ms": "queue: accepted → first claim",
-    "end_to_end_ms": "end to end: {sending} → finished",
+    "accept_ms": ("accept", "{sending} → reply"),
+    "queue_ms": ("queue", "accepted → first claim"),
+    "end_to_end_ms": ("end to end", "{sending} → finished"),
 }
 UNKNOWN: Final = "–"
 
@@ -73,7 +73,7 @@ def figures(gathered: Gathered) -> Markup | None:
         el("div", tiles, class_="tiles"),
         table(
             ("latency, ms", *PERCENTILES.values()),
-            (_stage(summary, key, label.format(sending=sending)) for key, label in STAGES.items()),
+            (_stage(summary, key, label, span.format(sending=sending)) for key, (label, span) in STAGES.items()),
         ),
         _levels(gathered),
         el("p", "Most memory: ", _listed(memory, _megabytes), class_="note") if isinstance(memory, dict) else None,
@@ -91,10 +91,10 @@ def _tile(label: str, value: Any, shape: str) -> Markup:
     return el("div", el("span", number, class_="number"), el("span", label), class_="tile")
 
 
-def _stage(summary: dict[str, Any], key: str, label: str) -> Iterable[Child]:
+def _stage(summary: dict[str, Any], key: str, label: str, span: str) -> Iterable[Child]:
     values = summary.get(key)
     known = values if isinstance(values, dict) else {}
-    return [label, *(_milliseconds(known.get(name)) for name in PERCENTILES)]
+    return [[label, el("small", " ", span)], *(_milliseconds(known.get(name)) for name in PERCENTILES)]
 
 
 def _milliseconds(value: Any) -> str:
@@ -179,14 +179,16 @@ def making(gathered: Gathered) -> Markup:
     return el(
         "section",
         el("h2", "How it was made"),
-        [
+        el(
+            "div",
             _block("Plan", rest),
             _block("Bounds, in seconds", plan.get("bounds")),
             _block("Settings", plan.get("settings")),
             _block("Generator", certificate),
             _block("Floor", floor),
-            *(_block(str(name).replace("_", " ").capitalize(), value) for name, value in versions.items()),
-        ],
+            [_block(str(name).replace("_", " ").capitalize(), value) for name, value in versions.items()],
+            class_="blocks",
+        ),
     )
 
 
@@ -230,6 +232,8 @@ def _plain(value: Any) -> str:
         return UNKNOWN
     if isinstance(value, float):
         return f"{value:,.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items())
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
