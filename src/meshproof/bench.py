@@ -249,6 +249,7 @@ async def overload(bench: Bench, best_per_s: float) -> dict[str, Any]:
         "unsent": report.unsent,
         "completed_per_s": measured.completed_per_s,
         "of_best": measured.completed_per_s / best_per_s,
+        **{f"{name}_per_run": spent / measured.accepted for name, spent in measured.spent.items() if measured.accepted},
         "accept_ms": Histogram.decode(report.accept).milliseconds(),
         "generator_cpu_share": report.cpu_share,
     }
@@ -475,6 +476,7 @@ def table(document: dict[str, Any]) -> Table:
         "overload",
         f"{row['completed_per_s']:,.0f}",
         "",
-        f"{row['of_best']:.2f} of the best, {row['offered_per_s']:,.0f}/s offered, {row['refused_per_s']:,.0f}/s refused",
+        f"{row['of_best']:.2f} of the best, {row['offered_per_s']:,.0f}/s offered, {row['refused_per_s']:,.0f}/s refused,"
+        f" {row['transactions_per_run']:.4f} transactions a run",
     )
     return grid

@@ -24,7 +24,7 @@ from meshproof.sql import statement
 
 BATCH = 500
 CONNECTIONS = 2
-SECONDS = 3.0
+SECONDS = 2.0
 WARM_BATCHES = 4
 # One plan for all batches, by the primary keys: without statistics the planner would now and then read a whole table.
 PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}

@@ -101,7 +101,7 @@ def is_zombie(process: psutil.Process) -> bool:
 
 def test_killing_the_api_and_the_worker_in_mid_run_ends_in_a_proof_with_honest_unknowns(tmp_path: Path) -> None:
     out = tmp_path / "evidence"
-    arguments = ("--rate", "150", "--duration", "8", "--warmup", "1", "--seed", "11", "--out", out)
+    arguments = ("--rate", "150", "--duration", "6", "--warmup", "1", "--seed", "11", "--out", out)
     with meshproof("run", "load", *arguments) as run:
         eventually("acknowledged requests", lambda: acknowledged(out) > 100)
         for word in ("serve", "work"):
