@@ -18,6 +18,7 @@ from meshhook.errors import ExpressionError, JournalError
 from meshhook.jsontext import deeper_than
 from meshhook.model import (
     DEFAULT_PORT,
+    TERMINAL,
     TRIGGER,
     Attempt,
     Call,
@@ -131,7 +132,7 @@ def advance(
                 done = _awake(state, id, seen["input"], now, wants)
             elif isinstance(outcome, Call):
                 yield from _give_up_unknown(state, id, outcome, run_id, now, under_way)
-                if state.ended is not None:
+                if state.status in TERMINAL:
                     return
                 _want_call(state, id, outcome, now, wants)
             else:

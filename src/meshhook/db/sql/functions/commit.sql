@@ -60,7 +60,9 @@ BEGIN
         SELECT p_shard, m.run_id, m.seq, m.epoch, m.claimed_at, v_now, m.events::json FROM moved m
     ), queued AS (
         INSERT INTO meshhook.tasks (shard, run_id, due_at, epoch, owner)
-        SELECT p_shard, m.run_id, m.due, m.epoch, m.owner FROM moved m WHERE m.due IS NOT NULL
+        -- A run given back is due from this moment on, not before: whoever claims it next has read the clock after us.
+        SELECT p_shard, m.run_id, CASE WHEN m.owner IS NULL THEN greatest(m.due, v_now) ELSE m.due END, m.epoch, m.owner
+        FROM moved m WHERE m.due IS NOT NULL
     )
     SELECT array_agg(m.run_id) INTO v_moved FROM moved m;
 
