@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from prometheus_client import CollectorRegistry
 
@@ -117,6 +117,7 @@ def _server(settings: Settings, hooks: Hooks, rest: Rest) -> Server:
         interface=Interfaces.RSGI,
         backlog=4096,
         backpressure=16384,
+        http=HTTPModes.http1,  # what tells a broken body from a whole one (see Hooks) is told so in HTTP/1 alone
         websockets=False,
         log_enabled=False,
     )

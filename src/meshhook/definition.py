@@ -94,7 +94,7 @@ def parse_text(text: bytes | str) -> Definition:
         )
     try:
         document = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DefinitionError([Fault("$", "no-json", str(error))]) from None
     return parse(document)
 
@@ -103,7 +103,7 @@ def parse(document: Any) -> Definition:
     """Compile a decoded JSON document into a definition that is safe to run.
 
     Raises:
-        DefinitionError: with every fault found, in document order, at most 200.
+        DefinitionError: with every fault found, at most 200: first those of shape, then of expressions, edges and the graph.
     """
     faults = list(_shape_faults(document))
     sound = _Sound.part_of(document, faults)

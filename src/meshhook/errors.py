@@ -38,7 +38,7 @@ class Fault:
 
 
 class DefinitionError(MeshHookError):
-    """A definition has faults. ``faults`` holds every one that was found, in document order."""
+    """A definition has faults. ``faults`` holds every one that was found."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults

@@ -73,12 +73,16 @@ class Expression:
             raise ExpressionError(source[:60] + "…", f"longer than {EXPRESSION_LENGTH_MAX} characters")
         try:
             parsed = dict(jmespath.compile(source).parsed)
+            fault = _fault_of(parsed)
         except (jmespath.exceptions.JMESPathError, RecursionError, ValueError) as error:
             raise ExpressionError(source, _one_line(error)) from None
-        if fault := _fault_of(parsed):
+        if fault is not None:
             raise ExpressionError(source, fault)
         self.source = source
-        self._search = closure(parsed, _INTERPRETER)
+        try:
+            self._search = closure(parsed, _INTERPRETER)
+        except RecursionError as error:
+            raise ExpressionError(source, _one_line(error)) from None
 
     def search(self, context: Context) -> Any:
         """The value of the expression over ``context``.
@@ -99,6 +103,8 @@ def is_true(value: Any) -> bool:
 
 _OPEN = "{{"
 _CLOSE = "}}"
+_CLOSINGS_MAX = 20
+"""How many ``}}`` are tried for one placeholder: compiling is not free, and texts come from strangers."""
 
 
 Faults = list[tuple[str, ExpressionError]]
@@ -173,7 +179,9 @@ def _shortest_expression(text: str, start: int) -> tuple[Expression, int]:
     # ``}}`` also ends two nested multiselect hashes, so the shortest text that compiles is the expression.
     first_error: ExpressionError | None = None
     end = text.find(_CLOSE, start)
-    while end >= 0:
+    for _ in range(_CLOSINGS_MAX):
+        if not 0 <= end - start <= EXPRESSION_LENGTH_MAX:
+            break
         try:
             return Expression(text[start:end].strip()), end + len(_CLOSE)
         except ExpressionError as error:

@@ -65,11 +65,23 @@ def test_no_number_leaves_json(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["a(", "nope(@)", "&a", "not_null(&a)", "`NaN`", '`"\\ud800"`', "x" * 10_001, "[" * 5_000]
+    "source",
+    ["a(", "nope(@)", "&a", "not_null(&a)", "`NaN`", '`"\\ud800"`', "x" * 10_001, "[" * 5_000, "a|" * 4_900 + "a"],
 )
 def test_what_can_only_fail_does_not_compile(source: str) -> None:
     with pytest.raises(ExpressionError):
         Expression(source)
+
+
+def test_a_template_made_to_keep_the_compiler_busy_is_soon_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    parse = jmespath.compile
+    monkeypatch.setattr(jmespath, "compile", lambda source: compiled.append(source) or parse(source))
+    for template in ("{{ " + "}}" * 10_000, "{{ a. }}" * 10_000, "{{ a" + " " * 20_000 + "}}" * 100):
+        faults: Faults = []
+        compile_template(template, "", faults)
+        assert len(faults) == 1
+    assert len(compiled) <= 60
 
 
 json_values = st.recursive(

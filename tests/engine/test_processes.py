@@ -279,6 +279,29 @@ async def chunked(chunk: bytes, times: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"transfer-encoding: chunked\r\n\r\n5\r\nhal",
+        b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        b"transfer-encoding: chunked\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"content-length: 10\r\n\r\nhalf",
+    ],
+)
+async def test_half_a_body_is_no_delivery(door: Running, sql: Connection, framing: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(b"POST /hooks/work HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\n" + framing)
+    writer.write_eof()
+    await reader.read()
+    writer.close()
+    status, _, _ = await post(door, "/hooks/work", b"whole", content_type="text/plain")
+    assert status == 202
+    rows = await sql.fetch("SELECT event FROM meshhook.run_events")
+    assert [json.loads(row["event"])["trigger"]["body"] for row in rows] == ["whole"]
+    assert b'"error"' not in door.log
+
+
 async def test_a_repeated_key_gives_the_first_run_and_another_body_is_refused(door: Running, sql: Connection) -> None:
     status, first, _ = await post(door, "/hooks/work", b"one", idempotency_key="k")
     assert (status, first["duplicate"]) == (202, False)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
 
 from meshhook.accept import Acceptor, overloaded, unknown_endpoint
 from meshhook.api import problems
@@ -37,9 +38,11 @@ class Endpoints:
         self._store = store
         self._clock = clock
         self._known: dict[str, tuple[float, Endpoint | None]] = {}
+        self._generation = 0
 
     def forget(self) -> None:
         """Read everything anew: something was changed."""
+        self._generation += 1
         self._known.clear()
 
     async def get(self, path: str) -> Endpoint | None:
@@ -50,10 +53,12 @@ class Endpoints:
         now = self._clock()
         if known is not None and known[0] > now:
             return known[1]
+        generation = self._generation
         endpoint = await self._store.endpoint(path)
         if len(self._known) >= _ENDPOINTS_MAX:  # paths come from strangers
             self._known.clear()
-        self._known[path] = (now + _ENDPOINT_TTL_S, endpoint)
+        if generation == self._generation:  # else something was changed while we read
+            self._known[path] = (now + _ENDPOINT_TTL_S, endpoint)
         return endpoint
 
 
@@ -139,14 +144,24 @@ class Hooks:
         if content_length is not None and content_length.isdecimal():
             if int(content_length) > self._body_limit_bytes:
                 raise self._too_large()
-            body: bytes = await protocol()
+            try:
+                body: bytes = await protocol()
+            except (ProtocolError, ProtocolClosed):
+                raise _incomplete() from None
             return body
-        chunks, size = [], 0
+        return await self._chunked_body(protocol)
+
+    async def _chunked_body(self, protocol: Any) -> bytes:
+        """A body without a stated length. The server ends it with one empty chunk, and a *broken* one with two."""
+        chunks, size, empty = [], 0, 0
         async for chunk in protocol:
             size += len(chunk)
+            empty += not chunk
             if size > self._body_limit_bytes:
                 raise self._too_large()
             chunks.append(chunk)
+        if empty > 1:
+            raise _incomplete()
         return b"".join(chunks)
 
     def _too_large(self) -> Refusal:
@@ -155,6 +170,7 @@ class Hooks:
             "body-too-large",
             "The body is too large",
             f"A body may have at most {self._body_limit_bytes} bytes. Nothing was stored.",
+            headers={"connection": "close"},  # what is left of it shall not be taken for the next request
         )
 
     def _refuse(self, scope: Any, protocol: Any, error: Exception) -> None:
@@ -164,3 +180,13 @@ class Hooks:
         self._metrics.refused(refusal.problem)
         headers = [("content-type", problems.CONTENT_TYPE), *refusal.headers.items()]
         protocol.response_bytes(refusal.status, headers, problems.document(refusal, scope.path))
+
+
+def _incomplete() -> Refusal:
+    return Refusal(
+        400,
+        "body-incomplete",
+        "The body ended too early",
+        "The connection ended, or its framing broke, before the body was complete. Nothing was stored; send it again.",
+        headers={"connection": "close"},
+    )

@@ -33,6 +33,15 @@ _LOST: Final = (
 )
 
 
+_ROLLED_BACK: Final = (
+    asyncpg.TransactionRollbackError,  # a deadlock, a conflict
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory
+    asyncpg.QueryCanceledError,  # statement_timeout, or somebody's hand
+    asyncpg.LockNotAvailableError,
+)
+"""The server says that it did not do it, and that it might another time."""
+
+
 def is_lost(error: BaseException) -> bool:
     """Whether ``error`` says that the connection or the server is gone, rather than that a statement was wrong."""
     return isinstance(error, _LOST)
@@ -127,7 +136,7 @@ class Database:
             except Exception as error:
                 if is_lost(error):
                     raise OutcomeUnknown(f"the connection broke during COMMIT: {error}") from error
-                raise
+                raise _as_unavailable(error) from error
 
     async def call(self, query: str, *arguments: Any) -> list[Row]:
         """One statement that commits by itself.
@@ -142,7 +151,7 @@ class Database:
             except Exception as error:
                 if is_lost(error):
                     raise OutcomeUnknown(f"the connection broke during a statement: {error}") from error
-                raise
+                raise _as_unavailable(error) from error
 
     async def read(self, query: str, *arguments: Any) -> list[Row]:
         """One statement that writes nothing, so that a connection that breaks leaves nothing unknown.
@@ -216,6 +225,8 @@ async def _roll_back(transaction: Any) -> None:
 
 
 def _as_unavailable(error: BaseException) -> BaseException:
+    if isinstance(error, _ROLLED_BACK):
+        return Unavailable(f"the database could not do it: {error}")
     if is_lost(error) or isinstance(
         error, (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)
     ):
