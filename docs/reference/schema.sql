@@ -100,7 +100,7 @@ CREATE VIEW meshhook.run_events AS
     j.epoch,
     j.claimed_at,
     j.at,
-    (e.event ->> 'type'::text) AS type,
+    "substring"((e.event)::text, '^\{"type" ?: ?"([a-z.]+)"'::text) AS type,
     e.event
    FROM meshhook.journal j,
     LATERAL json_array_elements(j.events) WITH ORDINALITY e(event, ordinality);

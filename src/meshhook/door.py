@@ -21,6 +21,9 @@ _DRAIN_SHARE: Final = 0.85
 _RATE_MIN: Final = 50.0
 """Even when workers crawl, some deliveries a second come in, or nobody would notice that they have recovered."""
 
+_AT_WORK_PER_S: Final = 1.0
+"""Below this pace nobody is at work: a smoothed pace never reaches zero."""
+
 _BURST_S: Final = 0.05
 
 
@@ -43,7 +46,7 @@ class Door:
         self._completed_per_s = self._pace(pressure, now)
         self._seen = (now, pressure)
         self.full = pressure.queued >= self.backlog_max
-        behind = pressure.lag_s > self.lag_max_s and self._completed_per_s > 0
+        behind = pressure.lag_s > self.lag_max_s and self._completed_per_s >= _AT_WORK_PER_S
         if not behind:
             self.rate = None
         else:
@@ -66,7 +69,7 @@ class Door:
 
     def _pace(self, pressure: Pressure, now: float) -> float:
         """Runs the workers complete a second, smoothed; a worker that left takes its count with it, which is no pace."""
-        if self._seen is None:
+        if self._seen is None or pressure.workers == 0:
             return 0.0
         then, before = self._seen
         if now <= then or pressure.committed < before.committed or pressure.workers != before.workers:

@@ -52,6 +52,17 @@ def test_with_no_worker_at_work_deliveries_are_stored_until_the_backlog_is_full(
     assert subject.refusal(3.0) is None
 
 
+def test_when_the_last_worker_stops_the_door_opens_again() -> None:
+    for workers in (0, 1):  # gone, or still counted as living because it was seen a moment ago
+        subject = door()
+        for tick in range(50):
+            subject.observe(busy(2.0, 800 * tick), tick / 10)
+        assert subject.rate is not None
+        for tick in range(50, 90):
+            subject.observe(busy(tick / 10, 800 * 49, workers=workers), tick / 10)
+        assert admitted(subject, 9.0, 1.0, 10_000) == 10_000
+
+
 def test_a_worker_that_leaves_is_no_pace_backwards() -> None:
     subject = door()
     subject.observe(busy(2.0, 10_000, workers=2), 0.0)

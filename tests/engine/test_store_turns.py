@@ -191,6 +191,14 @@ async def test_holders_and_claimers_lock_in_one_order(sql: Connection, database:
         assert await late == {zombie.run_id}
 
 
+async def test_events_can_be_read_whatever_they_hold(sql: Connection, store: Store) -> None:
+    endpoint = await publish(sql, chain("input"))
+    await store.accept(0, [delivery(endpoint, 'nul \x00 "type":"run.failed" {}')], DAY)
+    (row,) = await sql.fetch("SELECT type, event FROM meshhook.run_events")
+    assert row["type"] == "run.accepted"
+    assert json.loads(row["event"])["trigger"]["body"].startswith("nul \x00")
+
+
 async def test_shards_are_apart(sql: Connection, store: Store) -> None:
     endpoint = await publish(sql, chain("input"))
     await store.accept(3, [delivery(endpoint, shard=3)], DAY)
