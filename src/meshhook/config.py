@@ -84,7 +84,10 @@ class Settings:
         most=10**6,
     )
     accept_linger_ms: float = setting(
-        0.0, "How long a commit waits for more deliveries when the one before is done.", least=0, most=1_000
+        3.0,
+        "How long a commit waits, at most, for as many deliveries as were under way a moment ago; alone, none waits.",
+        least=0,
+        most=1_000,
     )
     backlog_max: int = setting(
         1_000_000, "Live runs, at most; over it deliveries are refused with 503.", least=1, most=10**9
