@@ -67,9 +67,9 @@ SETTINGS: Mapping[str, str] = {
     "checkpoint_completion_target": "0.9",
     # Only pglz is built in, and it costs more processor time than the WAL it saves.
     "wal_compression": "off",
-    # A queue leaves dead rows behind at thousands a second: look often and work without pauses.
+    # A queue leaves dead rows behind at thousands a second: look often. The table of tasks is cleaned without pauses (see its
+    # settings in the schema); cleaning the large tables takes its time, for it would take a core from those who wait.
     "autovacuum_naptime": "5s",
-    "autovacuum_vacuum_cost_delay": "0",
     "autovacuum_vacuum_scale_factor": "0.05",
     "autovacuum_analyze_scale_factor": "0.05",
     # Short queries on a known plan: compiling them costs more than it gives.
