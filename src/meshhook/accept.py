@@ -71,27 +71,33 @@ class Acceptor:
         shard = shard_for_key(endpoint_id, key, self._shards)
         body_hash = hashlib.sha256(body).digest()
         delivery = Delivery(make_run_id(shard, self._unix_ms()), endpoint_id, key, body_hash, trigger)
-        if (leader := self._leaders.get((endpoint_id, key))) is not None:
-            return await self._follow(delivery, *leader)
-        return await self._lead(shard, delivery, (endpoint_id, key))
+        return await self._accept_keyed(shard, delivery, (endpoint_id, key))
 
     async def close(self) -> None:
         """Refuse what comes, and return when everything taken is committed and answered."""
         await asyncio.gather(*(buffer.close() for buffer in self._buffers))
 
+    async def _accept_keyed(self, shard: int, delivery: Delivery, place: tuple[int, str]) -> Accepted:
+        """A key may stand once in a batch, so a second delivery with it waits for the first and shares its outcome."""
+        while (found := self._leaders.get(place)) is not None:
+            leader, future = found
+            answer = await asyncio.shield(future)
+            same_body = delivery.body_hash == leader.body_hash
+            if answer is not None and answer.outcome == "key-reused" and not same_body:
+                continue  # what is stored is not the leader's body; whether it is ours, only the database knows
+            first = _accepted(leader, answer)
+            if not same_body:
+                raise _key_reused(first.run_id)
+            return Accepted(first.run_id, duplicate=True)
+        return await self._lead(shard, delivery, place)
+
     async def _lead(self, shard: int, delivery: Delivery, place: tuple[int, str]) -> Accepted:
         future = self._put(shard, delivery)
         self._leaders[place] = (delivery, future)
-        future.add_done_callback(lambda _: self._leaders.pop(place, None))
+        future.add_done_callback(
+            lambda _: self._leaders.pop(place, None)
+        )  # the first callback: before any follower wakes
         return _accepted(delivery, await future)
-
-    async def _follow(self, delivery: Delivery, leader: Delivery, future: asyncio.Future[NotNew | None]) -> Accepted:
-        """A key may stand once in a batch, so a second delivery with it waits for the first and shares its outcome."""
-        answer = await asyncio.shield(future)
-        first = _accepted(leader, answer)
-        if delivery.body_hash != leader.body_hash:
-            raise _key_reused(first.run_id)
-        return Accepted(first.run_id, duplicate=True)
 
     def _put(self, shard: int, delivery: Delivery) -> asyncio.Future[NotNew | None]:
         try:
