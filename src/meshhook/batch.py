@@ -83,6 +83,7 @@ class Batcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrived.set()
+        self._expected = max(self._expected, len(self._waiting) + self._flushing)
         if len(self._waiting) >= self._goal:
             self._gathered.set()
         return future
@@ -104,7 +105,7 @@ class Batcher(Generic[Item, Result]):
 
     async def _gather(self) -> None:
         """Wait until most of the callers that were recently under way at once are here, but no longer than may be."""
-        self._expected = max(len(self._waiting) + self._flushing, self._expected * _FORGET)
+        self._expected = max(len(self._waiting), self._expected * _FORGET)
         self._goal = min(self._batch_max, int(self._expected * _MOST))
         if len(self._waiting) >= self._goal or not self._linger_s or self._closing:
             return
