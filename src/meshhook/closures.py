@@ -1,7 +1,7 @@
 """JMESPath expressions as closures: the parsed expression is walked once, when it is compiled, not at every search.
 
-The reference implementation walks the tree at every search and looks up a method for every node; that was half the CPU of
-a worker. The common kinds of nodes are closures here and mean what the reference means (a test compares them on generated
+The reference implementation walks the tree at every search and looks up a method for every node; that was a quarter of the
+CPU of a worker. The common kinds of nodes are closures here and mean what the reference means (a test compares them on generated
 values); every other kind is left to the reference itself.
 
 Source: https://jmespath.org/specification.html
