@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from meshhook.db.connect import Connection, Database, Row
@@ -23,6 +23,24 @@ class Delivery(NamedTuple):
     key: str | None
     body_hash: bytes | None
     trigger: str
+
+
+class RunStart(NamedTuple):
+    """A run that no webhook begins, ready to be stored; see ``sql/functions/start_runs.sql``.
+
+    ``trigger`` and ``members`` are JSON text; ``version_id`` is ``None`` for the published version. With a ``key`` there is a
+    ``scope``, within which it counts, and a ``body_hash`` that tells a repetition from another start.
+    """
+
+    run_id: str
+    project_id: int
+    workflow: str
+    version_id: int | None
+    scope: str | None
+    key: str | None
+    body_hash: bytes | None
+    trigger: str
+    members: str
 
 
 class NotNew(NamedTuple):
@@ -145,10 +163,16 @@ class Store:
             *map(list, zip(*deliveries, strict=True)),
             keep,
         )
-        answers: list[NotNew | None] = [None] * len(deliveries)
-        for ordinal, outcome, run_id in rows:
-            answers[ordinal - 1] = NotNew(outcome, None if run_id is None else str(run_id))
-        return answers
+        return _answers(deliveries, rows)
+
+    async def start_runs(self, shard: int, starts: Sequence[RunStart], keep: timedelta) -> list[NotNew | None]:
+        """Start runs in one commit of their own; ``None`` for each that is new.
+
+        Raises:
+            Unavailable: nothing was written.
+            OutcomeUnknown: all of it was written, or nothing.
+        """
+        return _answers(starts, await self._database.call(_START_RUNS, *_start_arguments(shard, starts, keep)))
 
     @asynccontextmanager
     async def turn(self, shard: int) -> AsyncIterator[Turn]:
@@ -207,6 +231,27 @@ class Store:
     async def forget(self) -> int:
         """Delete dedupe keys that have expired and workers long gone, a bounded batch; returns how many keys."""
         return int((await self._database.call("SELECT meshhook.forget(10000)"))[0][0])
+
+
+_START_RUNS: Final = "SELECT * FROM meshhook.start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+
+
+async def start_runs(
+    connection: Connection[Row], shard: int, starts: Sequence[RunStart], keep: timedelta
+) -> list[NotNew | None]:
+    """Start runs as part of the transaction of ``connection``; ``None`` for each that is new."""
+    return _answers(starts, await connection.fetch(_START_RUNS, *_start_arguments(shard, starts, keep)))
+
+
+def _start_arguments(shard: int, starts: Sequence[RunStart], keep: timedelta) -> list[Any]:
+    return [shard, *map(list, zip(*starts, strict=True)), keep]
+
+
+def _answers(asked: Sequence[object], rows: Sequence[Row]) -> list[NotNew | None]:
+    answers: list[NotNew | None] = [None] * len(asked)
+    for ordinal, outcome, run_id in rows:
+        answers[ordinal - 1] = NotNew(outcome, None if run_id is None else str(run_id))
+    return answers
 
 
 async def _commit(connection: Connection[Row], shard: int, appends: Sequence[Append], *, held: bool) -> set[UUID]:
