@@ -79,7 +79,7 @@ async def _serve_until(stop: asyncio.Event, settings: Settings, database: Databa
     door = Door(lag_max_s=settings.lag_max_ms / 1000, backlog_max=settings.backlog_max)
     hooks = Hooks(acceptor, endpoints, door, metrics, body_limit_bytes=settings.body_limit_bytes)
     metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
-    rest = make_rest(settings, database, registry, on_change=endpoints.forget)
+    rest = make_rest(settings, database, registry, on_change=endpoints.forget, admit=hooks.admit)
     server = _server(settings, hooks, rest)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))

@@ -17,6 +17,7 @@ TEMPLATES = [
     "/api/v1/workflows/{}",
     "/api/v1/workflows/{}/versions",
     "/api/v1/workflows/{}/versions/{}",
+    "/api/v1/workflows/{}/runs",
     "/api/v1/endpoints",
     "/api/v1/endpoints/{}",
     "/api/v1/endpoints/{}/{}",

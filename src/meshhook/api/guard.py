@@ -18,7 +18,7 @@ from meshhook.api.shared import not_found
 from meshhook.errors import Refusal
 
 BODY_MAX_BYTES: Final = 2 * 1024 * 1024
-_WITH_BODY: Final = ("PUT", "PATCH")
+_WITH_BODY: Final = ("PUT", "PATCH", "POST")
 _BODY_S_MAX: Final = 30.0
 _UNREAD: Final = {"connection": "close"}  # the rest of a body that nobody reads would pass for the next request
 _OPEN: Final = ("/healthz", "/readyz", "/problems")
@@ -121,7 +121,10 @@ async def _whole_body(scope: dict[str, Any], receive: Any) -> bytes:
     """
     if scope["method"] not in _WITH_BODY:
         return b""  # what is sent all the same is not read
-    length = dict(scope["headers"]).get(b"content-length", b"").decode("latin-1")
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"").decode("latin-1")
+    if not length and scope["method"] == "POST" and b"transfer-encoding" not in headers:
+        return b""  # many a client sends no length when there is no body (RFC 9112, section 6.3)
     if not length:
         raise Refusal(
             411,

@@ -94,7 +94,7 @@ class Hooks:
         began = self._last_at = self._clock()
         self._under_way += 1
         try:
-            self._check_door(began)
+            self.admit()
             answer = await self._take(scope, protocol)
         except Exception as error:  # noqa: BLE001 the sender is always answered; what is not his fault is logged
             self._refuse(scope, protocol, error)
@@ -104,10 +104,15 @@ class Hooks:
         finally:
             self._under_way -= 1
 
-    def _check_door(self, now: float) -> None:
+    def admit(self) -> None:
+        """Let one delivery, or one run started in another way, in.
+
+        Raises:
+            Refusal: too much waits already, or this process is about to stop.
+        """
         if self.closing:
             raise problems.shutting_down()
-        if (retry_after_s := self._door.refusal(now)) is not None:
+        if (retry_after_s := self._door.refusal(self._clock())) is not None:
             raise overloaded("Accepted runs wait too long already.", retry_after_s)
 
     async def _take(self, scope: Any, protocol: Any) -> bytes:

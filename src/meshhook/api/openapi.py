@@ -12,7 +12,15 @@ import msgspec
 from litestar import Request
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, OpenAPIMediaType, Operation, Reference, RequestBody, SecurityScheme
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
 
 from meshhook import __version__
 from meshhook.api.problems import CONTENT_TYPE
@@ -57,6 +65,15 @@ class TakesEndpoint(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body("EndpointWrite")
+
+
+@dataclass
+class TakesInput(Operation):
+    """An operation whose body is any JSON, or nothing."""
+
+    def __post_init__(self) -> None:
+        media_type = OpenAPIMediaType(schema=Schema())
+        self.request_body = RequestBody(required=False, content={"application/json": media_type})
 
 
 class EndpointWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ request ──► guard (key, body, room) ──► Litestar ──► workflows
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from litestar.types import Scope
 from prometheus_client import CollectorRegistry
 
 from meshhook import keys
-from meshhook.api import endpoints, openapi, pages, probes, problems, runs, workflows
+from meshhook.api import endpoints, manual, openapi, pages, probes, problems, runs, workflows
 from meshhook.api.bridge import Asgi
 from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
 from meshhook.api.keyring import Keyring
@@ -35,11 +36,18 @@ class Rest:
     """The REST application, and what it must be told from outside."""
 
     def __init__(
-        self, settings: Settings, database: Database, registry: CollectorRegistry, on_change: Callable[[], None]
+        self,
+        settings: Settings,
+        database: Database,
+        registry: CollectorRegistry,
+        on_change: Callable[[], None],
+        admit: Callable[[], None],
     ) -> None:
         self._database = database
         self._registry = registry
         self._on_change = on_change
+        self._admit = admit
+        self._keep = timedelta(hours=settings.dedupe_hours)
         self._vitals = Vitals()
         self._vitals.register(registry)
         room = Room(settings.database_connections // 2)
@@ -71,7 +79,7 @@ class Rest:
     def _litestar(self) -> Any:
         return Litestar(
             [
-                *(workflows.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
+                *(workflows.HANDLERS + manual.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],
             dependencies={
@@ -87,14 +95,20 @@ class Rest:
         )
 
     def _caller(self, scope: Scope) -> Caller:
-        return Caller(self._database, scope["state"]["project_id"], self._on_change)
+        return Caller(self._database, scope["state"]["project_id"], self._on_change, self._admit, self._keep)
 
 
 def make_rest(
-    settings: Settings, database: Database, registry: CollectorRegistry, on_change: Callable[[], None]
+    settings: Settings,
+    database: Database,
+    registry: CollectorRegistry,
+    on_change: Callable[[], None],
+    admit: Callable[[], None],
 ) -> Rest:
-    """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints."""
-    return Rest(settings, database, registry, on_change)
+    """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints, ``admit``
+    before a run is started: it raises a ``Refusal`` when too much waits already.
+    """
+    return Rest(settings, database, registry, on_change, admit)
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

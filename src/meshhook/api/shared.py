@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal
+from meshhook.store import Store
 
 T = TypeVar("T")
 
@@ -22,11 +24,20 @@ class Caller:
     """For whom a request is answered, and with what.
 
     ``on_change`` is to be called after every change of workflows or endpoints: the hot path then forgets what it remembers.
+    ``admit`` is to be called before a run is started, and refuses it like the door of the webhooks when too much waits. ``keep``
+    is how long a dedupe key is remembered.
     """
 
     database: Database
     project_id: int
     on_change: Callable[[], None]
+    admit: Callable[[], None]
+    keep: timedelta
+
+    @property
+    def store(self) -> Store:
+        """What starts and moves runs."""
+        return Store(self.database)
 
 
 class ProblemFault(msgspec.Struct, frozen=True):
