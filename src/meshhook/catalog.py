@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from meshhook import endpoint_config
 from meshhook.db.connect import Database, Row
 from meshhook.definition import parse_text
 from meshhook.errors import DefinitionError, Fault, Refusal
@@ -62,11 +63,12 @@ class VersionDetail(Version, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where webhooks come in: ``POST /hooks/{path}`` starts a run of ``workflow``."""
+    """Where webhooks come in: ``POST /hooks/{path}`` starts a run of ``workflow``. ``config``: what is asked of them."""
 
     path: str
     workflow: str
     methods: list[str]
+    config: dict[str, Any]
     created_at: datetime
 
 
@@ -237,49 +239,117 @@ async def version(database: Database, project_id: int, name: str, number: int) -
 
 
 async def save_endpoint(
-    database: Database, project_id: int, path: str, workflow: str, methods: Sequence[str]
+    database: Database, project_id: int, path: str, workflow: str, methods: Sequence[str], config: str | None = None
 ) -> Endpoint:
-    """Make an endpoint, or lead it to another workflow.
+    """Make an endpoint, or lead it to another workflow. Without ``config`` (JSON text) what it asks for stays as it is.
 
     Raises:
         Refusal: the path or a method is not allowed, there is no such workflow, or another project has the path.
+        EndpointConfigError: the settings have faults.
     """
     _check_path(path)
     _check_known(workflow)
     rows = await database.call(
         """
-        INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods)
-        SELECT w.project_id, $2, w.id, $4 FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3
-        ON CONFLICT (path) DO UPDATE SET workflow_id = excluded.workflow_id, methods = excluded.methods
+        INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods, config)
+        SELECT w.project_id, $2, w.id, $4, coalesce($5, '{}')::json
+        FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3
+        ON CONFLICT (path) DO UPDATE
+            SET workflow_id = excluded.workflow_id, methods = excluded.methods,
+                config = CASE WHEN $5::text IS NULL THEN e.config ELSE excluded.config END
             WHERE e.project_id = excluded.project_id
-        RETURNING e.path, e.methods, e.created_at
+        RETURNING e.path, $3 AS name, e.methods, e.config, e.created_at
         """,
         project_id,
         path,
         workflow,
         _checked_methods(methods),
+        _checked_config(config),
     )
     if not rows:
         raise await _why_not_saved(database, project_id, path, workflow)
-    row = rows[0]
-    return Endpoint(path=row["path"], workflow=workflow, methods=row["methods"], created_at=row["created_at"])
+    return _endpoint(rows[0])
+
+
+async def create_endpoint(
+    database: Database, project_id: int, path: str, workflow: str, methods: Sequence[str], config: str | None = None
+) -> Endpoint:
+    """Make an endpoint that is not there yet.
+
+    Raises:
+        Refusal: as ``save_endpoint``, or there is an endpoint with this path already.
+        EndpointConfigError: the settings have faults.
+    """
+    _check_path(path)
+    _check_known(workflow)
+    rows = await database.call(
+        """
+        INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods, config)
+        SELECT w.project_id, $2, w.id, $4, coalesce($5, '{}')::json
+        FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3
+        ON CONFLICT (path) DO NOTHING
+        RETURNING e.path, $3 AS name, e.methods, e.config, e.created_at
+        """,
+        project_id,
+        path,
+        workflow,
+        _checked_methods(methods),
+        _checked_config(config),
+    )
+    if not rows:
+        raise await _why_not_saved(database, project_id, path, workflow)
+    return _endpoint(rows[0])
 
 
 async def endpoints(database: Database, project_id: int) -> list[Endpoint]:
     """Every endpoint of a project, by path."""
     rows = await database.read(
         """
-        SELECT e.path, w.name, e.methods, e.created_at
+        SELECT e.path, w.name, e.methods, e.config, e.created_at
         FROM meshhook.endpoints e JOIN meshhook.workflows w ON w.id = e.workflow_id
         WHERE e.project_id = $1
         ORDER BY e.path
         """,
         project_id,
     )
-    return [
-        Endpoint(path=row["path"], workflow=row["name"], methods=row["methods"], created_at=row["created_at"])
-        for row in rows
-    ]
+    return [_endpoint(row) for row in rows]
+
+
+async def endpoint(database: Database, project_id: int, path: str) -> Endpoint:
+    """One endpoint.
+
+    Raises:
+        Refusal: there is no such endpoint in the project.
+    """
+    rows = []
+    if _is_path(path):
+        rows = await database.read(
+            """
+            SELECT e.path, w.name, e.methods, e.config, e.created_at
+            FROM meshhook.endpoints e JOIN meshhook.workflows w ON w.id = e.workflow_id
+            WHERE e.project_id = $1 AND e.path = $2
+            """,
+            project_id,
+            path,
+        )
+    if not rows:
+        raise unknown_endpoint(path)
+    return _endpoint(rows[0])
+
+
+async def delete_endpoint(database: Database, project_id: int, path: str) -> None:
+    """Take an endpoint away: nothing comes in there any more. Its runs stay, and those that live go on.
+
+    Raises:
+        Refusal: there is no such endpoint in the project.
+    """
+    rows = []
+    if _is_path(path):
+        rows = await database.call(
+            "DELETE FROM meshhook.endpoints WHERE project_id = $1 AND path = $2 RETURNING id", project_id, path
+        )
+    if not rows:
+        raise unknown_endpoint(path)
 
 
 def compact(text: str) -> str:
@@ -294,6 +364,16 @@ def unknown_workflow(name: str) -> Refusal:
         "unknown-workflow",
         "There is no such workflow",
         f"There is no workflow {name[:120]!r}. Save a draft under this name first.",
+    )
+
+
+def unknown_endpoint(path: str) -> Refusal:
+    """There is no endpoint of this path in the project."""
+    return Refusal(
+        404,
+        "unknown-endpoint",
+        "There is no such endpoint",
+        f"The project has no endpoint {path[:120]!r}. `GET /api/v1/endpoints` lists all.",
     )
 
 
@@ -314,8 +394,12 @@ def _check_known(name: str) -> None:
         raise unknown_workflow(name)
 
 
+def _is_path(path: str) -> bool:
+    return len(path) <= _PATH_LENGTH_MAX and _PATH.fullmatch(path) is not None
+
+
 def _check_path(path: str) -> None:
-    if len(path) > _PATH_LENGTH_MAX or _PATH.fullmatch(path) is None:
+    if not _is_path(path):
         raise Refusal(
             400,
             "bad-path",
@@ -338,6 +422,13 @@ def _checked_methods(methods: Sequence[str]) -> list[str]:
     return wanted
 
 
+def _checked_config(text: str | None) -> str | None:
+    if text is None:
+        return None
+    endpoint_config.parse(text)
+    return compact(text)
+
+
 async def _why_not_saved(database: Database, project_id: int, path: str, workflow: str) -> Refusal:
     known = await database.read(
         "SELECT 1 FROM meshhook.workflows WHERE project_id = $1 AND name = $2", project_id, workflow
@@ -345,7 +436,17 @@ async def _why_not_saved(database: Database, project_id: int, path: str, workflo
     if not known:
         return unknown_workflow(workflow)
     return Refusal(
-        409, "path-taken", "This path is taken", f"Another project has an endpoint {path!r}. Choose another path."
+        409, "path-taken", "This path is taken", f"There is an endpoint {path!r} already. Choose another path."
+    )
+
+
+def _endpoint(row: Row) -> Endpoint:
+    return Endpoint(
+        path=row["path"],
+        workflow=row["name"],
+        methods=row["methods"],
+        config=msgspec.json.decode(row["config"]),
+        created_at=row["created_at"],
     )
 
 

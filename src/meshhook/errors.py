@@ -3,6 +3,7 @@
 MeshHookError
  ├── ConfigError            a setting is missing or wrong
  ├── DefinitionError        a workflow definition has faults; carries all of them
+ ├── EndpointConfigError    the settings of an endpoint have faults; carries all of them
  ├── ExpressionError        an expression or template failed while a run was using it
  ├── JournalError           a journal breaks the rules that every journal keeps
  ├── DatabaseError
@@ -39,6 +40,14 @@ class Fault:
 
 class DefinitionError(MeshHookError):
     """A definition has faults. ``faults`` holds every one that was found."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{f.path}: {f.message}" for f in faults))
+
+
+class EndpointConfigError(MeshHookError):
+    """The settings of an endpoint have faults. ``faults`` holds those that were found."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults

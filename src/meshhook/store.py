@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from meshhook import endpoint_config
 from meshhook.db.connect import Connection, Database, Row
+from meshhook.endpoint_config import EndpointConfig
 
 
 class Delivery(NamedTuple):
@@ -91,7 +93,7 @@ class Pressure(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """Where webhooks of one path go."""
+    """Where webhooks of one path go, and what is asked of them; ``config`` is ``None`` when that is nothing."""
 
     id: int
     path: str
@@ -99,6 +101,7 @@ class Endpoint(NamedTuple):
     workflow: str
     methods: tuple[str, ...]
     published: bool
+    config: EndpointConfig | None = None
 
 
 class Turn:
@@ -208,16 +211,20 @@ class Store:
         return Pressure(*rows[0])
 
     async def endpoint(self, path: str) -> Endpoint | None:
-        """The endpoint of a path."""
+        """The endpoint of a path.
+
+        Raises:
+            EndpointConfigError: what is asked of its deliveries is not understood.
+        """
         rows = await self._database.read(
-            "SELECT e.id, e.path, e.project_id, w.name, e.methods, w.published_version_id IS NOT NULL "
+            "SELECT e.id, e.path, e.project_id, w.name, e.methods, w.published_version_id IS NOT NULL, e.config "
             "FROM meshhook.endpoints e JOIN meshhook.workflows w ON w.id = e.workflow_id WHERE e.path = $1",
             path,
         )
         if not rows:
             return None
-        id, path, project_id, workflow, methods, published = rows[0]
-        return Endpoint(id, path, project_id, workflow, tuple(methods), published)
+        id, path, project_id, workflow, methods, published, config = rows[0]
+        return Endpoint(id, path, project_id, workflow, tuple(methods), published, endpoint_config.stored(config))
 
     async def shards(self) -> int:
         """How many shards this installation has."""

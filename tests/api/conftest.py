@@ -96,6 +96,9 @@ class Api:
             return
         told = operation["responses"].get(str(answer.status_code))
         assert told is not None, f"{answer.request.url} answered {answer.status_code}, which is not told: {answer.text}"
+        if answer.status_code == 204:
+            assert not answer.content
+            return
         media_type = answer.headers["content-type"].partition(";")[0]
         assert media_type in told["content"], f"{media_type} is not among {list(told['content'])}"
         if "json" in media_type and "schema" in told["content"][media_type]:

@@ -45,7 +45,9 @@ bodies = st.one_of(
     st.binary(max_size=60),
     json_values.map(lambda value: json.dumps(value).encode()),
     st.fixed_dictionaries(parts).map(lambda value: json.dumps(value).encode()),
-    st.fixed_dictionaries({"workflow": words, "methods": json_values}).map(lambda value: json.dumps(value).encode()),
+    st.fixed_dictionaries({"workflow": words, "methods": json_values, "config": json_values, "path": words}).map(
+        lambda value: json.dumps(value).encode()
+    ),
 )
 queries = st.dictionaries(st.sampled_from(["status", "workflow", "cursor", "limit", "after", "x"]), words, max_size=3)
 

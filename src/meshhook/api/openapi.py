@@ -25,6 +25,7 @@ from litestar.openapi.spec import (
 from meshhook import __version__
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
+from meshhook.endpoint_config import EndpointConfig
 
 _SCHEMAS: Final = "#/components/schemas/"
 
@@ -76,11 +77,26 @@ class TakesInput(Operation):
         self.request_body = RequestBody(required=False, content={"application/json": media_type})
 
 
-class EndpointWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which workflow an endpoint starts, and for which methods."""
+@dataclass
+class TakesNewEndpoint(Operation):
+    """An operation whose body is an endpoint with its path."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("EndpointCreate")
+
+
+class EndpointWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which workflow an endpoint starts, for which methods, and what it asks of a delivery (unchanged when left out)."""
 
     workflow: str
     methods: list[str] = msgspec.field(default_factory=lambda: ["POST"])
+    config: EndpointConfig | msgspec.UnsetType = msgspec.UNSET
+
+
+class EndpointCreate(EndpointWrite, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An endpoint that is not there yet."""
+
+    path: str
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -98,7 +114,9 @@ class _Complete(JsonRenderPlugin):
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schemas of raw bodies and the hot path."""
-    _, made = msgspec.json.schema_components([EndpointWrite, Accepted], ref_template=_SCHEMAS + "{name}")
+    _, made = msgspec.json.schema_components(
+        [EndpointWrite, EndpointCreate, Accepted], ref_template=_SCHEMAS + "{name}"
+    )
     schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}
     return {
         **document,

@@ -26,7 +26,7 @@ from meshhook.api.room import Room
 from meshhook.api.shared import Caller, invalid_json, not_found
 from meshhook.config import Settings
 from meshhook.db.connect import Database
-from meshhook.errors import DatabaseError, DefinitionError, Refusal
+from meshhook.errors import DatabaseError, DefinitionError, EndpointConfigError, Fault, Refusal
 from meshhook.store import Pressure
 
 _log = structlog.get_logger("meshhook.api")
@@ -125,10 +125,9 @@ def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respon
 def _refusal_of(error: Exception) -> Refusal | None:
     match error:
         case DefinitionError():
-            faults = [{"path": fault.path, "code": fault.code, "message": fault.message} for fault in error.faults]
-            count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
-            detail = f"It has {count}, listed under `errors`; nothing was saved."
-            return Refusal(422, "invalid-definition", "The definition has faults", detail, extra={"errors": faults})
+            return _with_faults("invalid-definition", "The definition has faults", error.faults)
+        case EndpointConfigError():
+            return _with_faults("invalid-endpoint", "The settings of the endpoint have faults", error.faults)
         case HTTPException(status_code=404):
             return not_found()
         case HTTPException(status_code=405):
@@ -139,6 +138,15 @@ def _refusal_of(error: Exception) -> Refusal | None:
             return invalid_json("nested too deeply")
         case _:
             return None
+
+
+def _with_faults(problem: str, title: str, found: list[Fault]) -> Refusal:
+    faults = [{"path": fault.path, "code": fault.code, "message": fault.message} for fault in found]
+    count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
+    detail = f"There is {count}" if len(faults) == 1 else f"There are {count}"
+    return Refusal(
+        422, problem, title, f"{detail}, listed under `errors`; nothing was saved.", extra={"errors": faults}
+    )
 
 
 def _method_not_allowed(error: HTTPException) -> Refusal:

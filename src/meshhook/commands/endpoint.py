@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from meshhook import catalog
-from meshhook.commands.answers import DEFAULT, Project, ask, say_json, table
+from meshhook import catalog, endpoint_config
+from meshhook.catalog import Endpoint
+from meshhook.commands.answers import DEFAULT, Project, ask, facts, read_text, say_json, say_pretty, table
 from meshhook.commands.options import DATABASE, Json, with_settings
 from meshhook.config import Loaded
+from meshhook.db.connect import Database
+from meshhook.errors import EndpointConfigError
 
-app = typer.Typer(help="Make and list endpoints: where webhooks come in.", no_args_is_help=True)
+app = typer.Typer(help="Make, change and list endpoints: where webhooks come in.", no_args_is_help=True)
+
+Path_ = Annotated[str, typer.Argument(metavar="PATH", help="Path below /hooks/.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Method it takes; may be repeated.")]
+Rules = Annotated[
+    Path | None,
+    typer.Option("--rules", metavar="FILE", help="What it asks of a delivery (JSON): signature and so on; - is input."),
+]
 
 
 @app.command()
 @with_settings(*DATABASE)
 def create(
     loaded: Loaded,
-    path: Annotated[str, typer.Argument(help="Path below /hooks/.")],
+    path: Path_,
     workflow: Annotated[str, typer.Argument(help="Workflow whose published version runs.")],
-    method: Annotated[list[str], typer.Option(help="Method it takes; may be repeated.")] = ["POST"],  # noqa: B006
+    method: Methods = None,
+    rules: Rules = None,
     project: Project = DEFAULT,
     as_json: Json = False,
 ) -> None:
@@ -28,17 +40,65 @@ def create(
 
     Example: meshhook endpoint create shop/orders orders --method POST --method PUT
     """
+    config = _read(rules)
     saved = ask(
         loaded,
         lambda database, project_id: catalog.save_endpoint(
-            database, project_id, path.removeprefix("/hooks/"), workflow, method
+            database, project_id, _below_hooks(path), workflow, method or ["POST"], config
         ),
         project,
     )
+    _say_saved(saved, as_json=as_json)
+
+
+@app.command()
+@with_settings(*DATABASE)
+def update(
+    loaded: Loaded,
+    path: Path_,
+    workflow: Annotated[str | None, typer.Option(help="Workflow whose published version runs.")] = None,
+    method: Methods = None,
+    rules: Rules = None,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Change an endpoint; what is not named stays as it is.
+
+    Example: meshhook endpoint update shop/orders --rules stripe.json
+    """
+    config = _read(rules)
+
+    async def change(database: Database, project_id: int) -> Endpoint:
+        before = await catalog.endpoint(database, project_id, _below_hooks(path))
+        return await catalog.save_endpoint(
+            database, project_id, before.path, workflow or before.workflow, method or before.methods, config
+        )
+
+    _say_saved(ask(loaded, change, project), as_json=as_json)
+
+
+@app.command()
+@with_settings(*DATABASE)
+def show(loaded: Loaded, path: Path_, project: Project = DEFAULT, as_json: Json = False) -> None:
+    """Show an endpoint and what it asks of a delivery.
+
+    Example: meshhook endpoint show shop/orders
+    """
+    found = ask(
+        loaded, lambda database, project_id: catalog.endpoint(database, project_id, _below_hooks(path)), project
+    )
     if as_json:
-        say_json(saved)
-    else:
-        typer.echo(f"{', '.join(saved.methods)} /hooks/{saved.path} now starts {saved.workflow}.")
+        say_json(found)
+        return
+    facts(
+        [
+            ("path", f"/hooks/{found.path}"),
+            ("workflow", found.workflow),
+            ("methods", ", ".join(found.methods)),
+            ("made", found.created_at),
+        ]
+    )
+    say_pretty(found.config)
 
 
 @app.command("list")
@@ -52,6 +112,51 @@ def list_(loaded: Loaded, project: Project = DEFAULT, as_json: Json = False) -> 
     if as_json:
         say_json({"items": found})
         return
-    rows = ((f"/hooks/{it.path}", it.workflow, ", ".join(it.methods), it.created_at) for it in found)
+    rows = ((f"/hooks/{it.path}", it.workflow, ", ".join(it.methods), _proof(it), it.created_at) for it in found)
     empty = "No endpoints yet. Make one: meshhook endpoint create PATH WORKFLOW"
-    table("path", "workflow", "methods", "made", rows=rows, empty=empty)
+    table("path", "workflow", "methods", "signature", "made", rows=rows, empty=empty)
+
+
+@app.command()
+@with_settings(*DATABASE)
+def delete(loaded: Loaded, path: Path_, project: Project = DEFAULT) -> None:
+    """Take an endpoint away. Its runs stay.
+
+    Example: meshhook endpoint delete shop/orders
+    """
+    ask(loaded, lambda database, project_id: catalog.delete_endpoint(database, project_id, _below_hooks(path)), project)
+    typer.echo(f"/hooks/{_below_hooks(path)} takes nothing any more.")
+
+
+def _below_hooks(path: str) -> str:
+    return path.removeprefix("/hooks/").removeprefix("/")
+
+
+def _read(rules: Path | None) -> str | None:
+    """The text of a file of settings, checked before the database is asked for anything.
+
+    Raises:
+        EndpointConfigError: with every fault that was found; the message names the file.
+    """
+    if rules is None:
+        return None
+    text = read_text(rules)
+    try:
+        endpoint_config.parse(text)
+    except EndpointConfigError as error:
+        for fault in error.faults:
+            typer.secho(f"{rules}: {fault.path}: {fault.message} [{fault.code}]", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1) from None
+    return text
+
+
+def _proof(endpoint: Endpoint) -> str | None:
+    signature = endpoint.config.get("signature")
+    return signature["scheme"] if isinstance(signature, dict) else None
+
+
+def _say_saved(saved: Endpoint, *, as_json: bool) -> None:
+    if as_json:
+        say_json(saved)
+    else:
+        typer.echo(f"{', '.join(saved.methods)} /hooks/{saved.path} now starts {saved.workflow}.")

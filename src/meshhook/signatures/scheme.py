@@ -1,0 +1,120 @@
+"""What the schemes share: their settings, what a verifier is, and how a delivery is refused. Pure."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+from meshhook.errors import Refusal
+
+REPLAY_WINDOW_S: Final = 300
+_DIGITS_MAX: Final = 12
+
+SecretName = Annotated[
+    str,
+    msgspec.Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$", description="The name of a secret, never its value."),
+]
+SecretNames = Annotated[
+    tuple[SecretName, ...],
+    msgspec.Meta(min_length=1, max_length=10, description="Any one of them fits: two while a secret is being rotated."),
+]
+HeaderName = Annotated[str, msgspec.Meta(pattern="^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
+
+
+class Scheme(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="scheme"
+):
+    """Settings of one way to prove where a delivery comes from."""
+
+
+class Verified(NamedTuple):
+    """What a proven delivery says about itself: the provider's name for it, if it has one, and a challenge to be answered."""
+
+    key: str | None = None
+    challenge: str | None = None
+
+
+Headers = Callable[[str], str | None]
+"""The value of a header by its name in lower case."""
+
+Verify = Callable[[Headers, bytes, float], Verified]
+"""Checks headers and raw body at a time in Unix seconds. Raises ``Refusal`` (401) when they don't prove the delivery."""
+
+
+class BadSecret(ValueError):
+    """A secret is there, and is none that this scheme can use. The message never holds the secret."""
+
+
+class CannotSign(ValueError):
+    """Nothing here can sign as the provider would; the message says why."""
+
+
+def missing(header: str) -> Refusal:
+    """The proof is not there at all."""
+    return _refusal("signature-missing", "The signature is missing", f"The header {header} is missing.")
+
+
+def wrong(detail: str = "It fits none of the secrets of this endpoint and the body as it arrived.") -> Refusal:
+    """The proof is there, and proves nothing."""
+    return _refusal("signature-wrong", "The signature is wrong", detail)
+
+
+def malformed(header: str, form: str) -> Refusal:
+    """The proof can't be read."""
+    return _refusal("signature-malformed", "The signature can't be read", f"{header} must have the form {form}.")
+
+
+def stale(age_s: float, window_s: float) -> Refusal:
+    """The proof is too old, or from the future."""
+    when = "old" if age_s > 0 else "in the future"
+    return _refusal(
+        "signature-stale",
+        "The signature is outside the replay window",
+        f"It is {abs(age_s):.0f} s {when}; {window_s:g} s are allowed. Check the clocks on both sides.",
+    )
+
+
+def _refusal(problem: str, title: str, detail: str) -> Refusal:
+    return Refusal(401, problem, title, f"{detail} Nothing was stored.")
+
+
+def required(headers: Headers, name: str) -> str:
+    """A header that must be there.
+
+    Raises:
+        Refusal: it is not.
+    """
+    value = headers(name)
+    if not value:
+        raise missing(name)
+    return value
+
+
+def check_time(text: str, header: str, now_s: float, window_s: float) -> None:
+    """Check a time in Unix seconds against the replay window.
+
+    Raises:
+        Refusal: it is no time, or outside of the window.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX):
+        raise malformed(header, "of Unix seconds")
+    age_s = now_s - int(text)
+    if abs(age_s) > window_s:
+        raise stale(age_s, window_s)
+
+
+def raw(text: str) -> bytes:
+    """A header as bytes: strings that are no ASCII can't be compared in constant time."""
+    return text.encode("utf-8", "surrogatepass" if text.isprintable() else "backslashreplace")
+
+
+def any_equal(given: Iterable[bytes], expected: Sequence[bytes]) -> bool:
+    """Whether one of the given proofs is one of the expected, in a time that does not tell how much of which fits."""
+    found = False
+    for one in given:
+        for other in expected:
+            found |= hmac.compare_digest(one, other)
+    return found
