@@ -13,15 +13,22 @@ from typing import Any
 
 import jmespath
 import jmespath.functions
-import jmespath.visitor
 import msgspec
 
-from meshhook.closures import closure
+from meshhook.budget import WORK_MAX, OverBudgetError, charge_text, meter, one_budget, weigh
+from meshhook.closures import closure, growth
 from meshhook.errors import ExpressionError
+from meshhook.jsontext import deeper_than
 from meshhook.model import Context
 
 EXPRESSION_LENGTH_MAX = 10_000
+EXPRESSION_DEPTH_MAX = 100
+"""So deep an expression may nest. How deep Python's stack is when it is evaluated must not decide how a run ends."""
 TEMPLATE_DEPTH_MAX = 100
+GROWTH_UNWEIGHED_MAX = 20
+"""A value that is at most so many times what it is made from is written without being weighed first: nearly every one is."""
+_DIGITS_MAX = 4_000
+"""Digits of a whole number: a few more, and Python refuses to write it."""
 
 type_check = jmespath.functions.signature
 Render = Callable[[Context], Any]
@@ -48,52 +55,74 @@ class _JsonFunctions(jmespath.functions.Functions):
 
 
 def _finite(function: str, number: Any) -> Any:
-    if isinstance(number, float) and not math.isfinite(number):
+    too_large = not math.isfinite(number) if isinstance(number, float) else number.bit_length() > _DIGITS_MAX * 3
+    if too_large:
         raise OverflowError(f"the result of {function}() is too large for a JSON number")
     return number
 
 
 _TAKES_EXPREF = {name for name, entry in _JsonFunctions.FUNCTION_TABLE.items() if "expref" in str(entry["signature"])}
-_INTERPRETER = jmespath.visitor.TreeInterpreter(jmespath.Options(custom_functions=_JsonFunctions()))
+_FUNCTIONS = _JsonFunctions()
 
 
 class Expression:
-    """A compiled JMESPath expression. ``source`` is its text."""
+    """A compiled JMESPath expression. ``source`` is its text, ``growth`` how many times what it reads its value may be."""
 
-    __slots__ = ("_search", "source")
+    __slots__ = ("_search", "growth", "source")
 
     def __init__(self, source: str) -> None:
         """Compile ``source``.
 
         Raises:
-            ExpressionError: it does not parse, calls a function that does not exist, or is longer than
-                ``EXPRESSION_LENGTH_MAX`` characters.
+            ExpressionError: it does not parse, calls a function that does not exist, is longer than
+                ``EXPRESSION_LENGTH_MAX`` characters, or nests deeper than ``EXPRESSION_DEPTH_MAX``.
         """
         if len(source) > EXPRESSION_LENGTH_MAX:
             raise ExpressionError(source[:60] + "…", f"longer than {EXPRESSION_LENGTH_MAX} characters")
+        if _brackets_nest_deeper(source, EXPRESSION_DEPTH_MAX):
+            raise ExpressionError(source, _TOO_DEEP)
         try:
             parsed = dict(jmespath.compile(source).parsed)
-            fault = _fault_of(parsed)
-        except (jmespath.exceptions.JMESPathError, RecursionError, ValueError) as error:
+        except RecursionError:
+            raise ExpressionError(source, _TOO_DEEP) from None
+        except (jmespath.exceptions.JMESPathError, ValueError) as error:
             raise ExpressionError(source, _one_line(error)) from None
+        fault = _fault_of(parsed)
         if fault is not None:
             raise ExpressionError(source, fault)
         self.source = source
-        try:
-            self._search = closure(parsed, _INTERPRETER)
-        except RecursionError as error:
-            raise ExpressionError(source, _one_line(error)) from None
+        self.growth = growth(parsed)
+        self._search = closure(parsed, _FUNCTIONS)
 
     def search(self, context: Context) -> Any:
-        """The value of the expression over ``context``.
+        """The value of the expression over ``context``, with a budget of its own unless it is part of ``one_budget``.
 
         Raises:
-            ExpressionError: a function got a value of the wrong type, or the result is no JSON.
+            ExpressionError: a function got a value of the wrong type, the result is no JSON, or the budget is spent.
         """
+        if not meter.running:
+            meter.left = WORK_MAX
         try:
             return self._search(context)
-        except (jmespath.exceptions.JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        except jmespath.exceptions.JMESPathTypeError as error:
+            raise ExpressionError(self.source, _wrong_type(error)) from None
+        except (jmespath.exceptions.JMESPathError, TypeError, ValueError, ArithmeticError) as error:
             raise ExpressionError(self.source, _one_line(error)) from None
+
+
+_TOO_DEEP = f"nested deeper than {EXPRESSION_DEPTH_MAX} levels"
+
+
+def _brackets_nest_deeper(source: str, levels: int) -> bool:
+    """Whether brackets open more than ``levels`` deep. Those in quotes count too: so many there mean nothing good."""
+    if source.count("(") + source.count("[") + source.count("{") <= levels:
+        return False
+    depth = 0
+    for letter in source:
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth > levels:
+            return True
+    return False
 
 
 def is_true(value: Any) -> bool:
@@ -112,12 +141,16 @@ Faults = list[tuple[str, ExpressionError]]
 
 
 def compile_expression(source: str, at: str, faults: Faults) -> Render:
-    """The search function of ``source``; when it does not compile, that is added to ``faults`` under the path ``at``."""
+    """The search function of ``source``; when it does not compile, that is added to ``faults`` under the path ``at``.
+
+    Each evaluation has a budget, see ``budget``; a node with several makes one of them with ``one_budget``.
+    """
     try:
-        return Expression(source).search
+        expression = Expression(source)
     except ExpressionError as error:
         faults.append((at, error))
         return lambda context: None
+    return _written(expression.search, [expression])
 
 
 def compile_template(template: Any, at: str, faults: Faults) -> Render:
@@ -126,25 +159,48 @@ def compile_template(template: Any, at: str, faults: Faults) -> Render:
     A string that is exactly one placeholder becomes the value of its expression; in every other string each placeholder is
     replaced by text. Every placeholder that does not compile is added to ``faults``, with its path below ``at``.
     """
-    return _compile(template, at, faults, 0)
+    expressions: list[Expression] = []
+    render = _compile(template, at, faults, 0, expressions)
+    written = _written(render, expressions)
+    return one_budget(written) if len(expressions) > 1 else written
 
 
-def _compile(template: Any, at: str, faults: Faults, depth: int) -> Render:
+def _written(render: Render, expressions: list[Expression]) -> Render:
+    """``render``, whose value is weighed when it could be far larger on paper than what it is made from."""
+    if sum(expression.growth for expression in expressions) <= GROWTH_UNWEIGHED_MAX:
+        return render
+
+    def rendered(context: Context) -> Any:
+        value = render(context)
+        try:
+            weigh(value)
+        except OverBudgetError as error:
+            raise ExpressionError(expressions[0].source, str(error)) from None
+        return value
+
+    return one_budget(rendered)
+
+
+def _compile(template: Any, at: str, faults: Faults, depth: int, expressions: list[Expression]) -> Render:
     if depth > TEMPLATE_DEPTH_MAX:
         faults.append((at, ExpressionError("…", f"nested deeper than {TEMPLATE_DEPTH_MAX} levels")))
         return lambda context: None
     if isinstance(template, str) and _OPEN in template:
-        return _compile_string(template, at, faults)
+        return _compile_string(template, at, faults, expressions)
     if isinstance(template, dict):
-        members = [(key, _compile(value, f"{at}.{key}", faults, depth + 1)) for key, value in template.items()]
+        members = [
+            (key, _compile(value, f"{at}.{key}", faults, depth + 1, expressions)) for key, value in template.items()
+        ]
         return lambda context: {key: render(context) for key, render in members}
     if isinstance(template, list):
-        items = [_compile(value, f"{at}[{index}]", faults, depth + 1) for index, value in enumerate(template)]
+        items = [
+            _compile(value, f"{at}[{index}]", faults, depth + 1, expressions) for index, value in enumerate(template)
+        ]
         return lambda context: [render(context) for render in items]
     return lambda context: template
 
 
-def _compile_string(text: str, at: str, faults: Faults) -> Render:
+def _compile_string(text: str, at: str, faults: Faults, found: list[Expression]) -> Render:
     try:
         parts = _placeholders(text)
     except ExpressionError as error:
@@ -152,9 +208,22 @@ def _compile_string(text: str, at: str, faults: Faults) -> Render:
         return lambda context: None
     expressions = [part for part in parts if isinstance(part, Expression)]
     around = "".join(part for part in parts if isinstance(part, str))
+    found += expressions
     if len(expressions) == 1 and not around.strip():
         return expressions[0].search
-    return lambda context: "".join(part if isinstance(part, str) else as_text(part.search(context)) for part in parts)
+    return lambda context: "".join([part if isinstance(part, str) else _spelled(part, context) for part in parts])
+
+
+def _spelled(expression: Expression, context: Context) -> str:
+    value = expression.search(context)
+    try:
+        if type(value) in (dict, list):
+            weigh(value)
+        text = as_text(value)
+        charge_text(len(text))
+    except (OverBudgetError, ValueError) as error:
+        raise ExpressionError(expression.source, str(error)) from None
+    return text
 
 
 def _placeholders(text: str) -> list[str | Expression]:
@@ -199,9 +268,11 @@ def as_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _fault_of(node: dict[str, Any], parent: str = "") -> str | None:
+def _fault_of(node: dict[str, Any], parent: str = "", depth: int = 1) -> str | None:
     """What the parser lets through, but would later give a value that is no JSON; ``None`` if there is nothing."""
     kind, value = node["type"], node.get("value")
+    if depth > EXPRESSION_DEPTH_MAX:
+        return _TOO_DEEP
     if kind == "function_expression" and value not in _JsonFunctions.FUNCTION_TABLE:
         return f"there is no function {value}()"
     if kind == "expref" and parent not in _TAKES_EXPREF:
@@ -209,15 +280,28 @@ def _fault_of(node: dict[str, Any], parent: str = "") -> str | None:
     if kind in ("literal", "field", "key_val_pair") and not _is_json(value):
         return f"{value!r} is no JSON value"
     inner = str(value) if kind == "function_expression" else ""
-    children = (child for child in node.get("children", ()) if isinstance(child, dict))
-    return next((fault for child in children if (fault := _fault_of(child, inner))), None)
+    for child in node.get("children", ()):
+        if isinstance(child, dict) and (fault := _fault_of(child, inner, depth + 1)):
+            return fault
+    return None
 
 
 def _is_json(value: Any) -> bool:
     try:
-        return bool(msgspec.json.decode(msgspec.json.encode(value)) == value)  # NaN and infinity come back as null
-    except (TypeError, ValueError):
+        text = msgspec.json.encode(value)
+        return not deeper_than(text, TEMPLATE_DEPTH_MAX) and bool(msgspec.json.decode(text) == value)  # NaN → null
+    except (TypeError, ValueError, RecursionError):
         return False
+
+
+def _wrong_type(error: jmespath.exceptions.JMESPathTypeError) -> str:
+    """The reference's message, without the whole value in it: that may be large, or, sharing parts, larger than memory."""
+    value = error.current_value
+    if isinstance(value, (list, dict)):
+        error.current_value = "…"
+    elif isinstance(value, str) and len(value) > 100:
+        error.current_value = value[:100] + "…"
+    return _one_line(error)
 
 
 def _one_line(error: BaseException) -> str:

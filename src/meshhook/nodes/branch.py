@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshhook.budget import one_budget
 from meshhook.mapping import Faults, compile_expression, is_true
 from meshhook.model import Completed, Context, Work
 
@@ -46,4 +47,4 @@ def compile(config: dict[str, Any], faults: Faults) -> Work:
         port = next((port for when, port in conditions if is_true(when(context))), default)
         return Completed(context["input"], port)
 
-    return choose
+    return one_budget(choose)
