@@ -21,6 +21,13 @@ BODY_DEPTH_MAX: Final = 100
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 
+_FIELDS_MAX: Final = 10_000
+# The charsets of the web. Python knows others that are no charsets at all, and some of them are slow by intent.
+_CHARSET: Final = re.compile(
+    r'charset="?((?:utf-?(?:8|16|32)|us-ascii|ascii|iso-?8859|latin|windows-|cp|shift_jis|euc-|gb|big5|koi8)[a-z0-9_-]*)'
+)
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 _BARE_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _QUOTED_KEY: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # RFC 9651, section 3.3.3
 
@@ -74,26 +81,35 @@ def trigger_json(
         "headers": {name: value for name, value in headers if _is_kept(name)},
         "content_type": content_type or None,
     }
-    return _encode_json(head)[:-1].decode() + ',"body":' + _body_json(content_type, body) + "}"
+    return _encode_json(head)[:-1].decode() + ',"body":' + body_json(content_type, body) + "}"
 
 
-def _body_json(content_type: str, body: bytes) -> str:
+def body_json(content_type: str, body: bytes) -> str:
+    """A body as the data a run sees, as JSON text: by its content type JSON, a form, text, or bytes in base64.
+
+    Raises:
+        Refusal: 400 ``invalid-json``.
+    """
     if not body:
         return "null"
     media_type, _, parameters = content_type.lower().partition(";")
     media_type = media_type.strip()
     if media_type == "application/json" or media_type.endswith("+json"):
-        return _checked_json(body)
+        return checked_json(body)
     if media_type == "application/x-www-form-urlencoded":
-        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10_000)
-        return _encode_json(_grouped(pairs)).decode()
+        return _encode_json(_grouped(_form(body))).decode()
     text = _as_text(body, parameters)
     if text is not None and (not media_type or media_type.startswith("text/") or media_type.endswith(("xml", "yaml"))):
         return _encode_json(text).decode()
     return _encode_json({"base64": base64.b64encode(body).decode()}).decode()
 
 
-def _checked_json(body: bytes) -> str:
+def checked_json(body: bytes) -> str:
+    """The text of a body that is JSON and not nested too deeply.
+
+    Raises:
+        Refusal: 400 ``invalid-json``.
+    """
     try:
         _decode_json(body)
         if deeper_than(body, BODY_DEPTH_MAX):
@@ -111,12 +127,25 @@ def _checked_json(body: bytes) -> str:
     )
 
 
-def _as_text(body: bytes, parameters: str) -> str | None:
-    charset = re.search(r'charset="?([a-z0-9_.:-]+)', parameters)
+def _form(body: bytes) -> list[tuple[str, str]]:
     try:
-        return body.decode(charset[1] if charset else "utf-8")
-    except (UnicodeDecodeError, LookupError):
+        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        raise Refusal(
+            400,
+            "invalid-form",
+            "The form has too many fields",
+            f"A form may have at most {_FIELDS_MAX} fields. Nothing was stored.",
+        ) from None
+
+
+def _as_text(body: bytes, parameters: str) -> str | None:
+    charset = _CHARSET.search(parameters)
+    try:
+        text = body.decode(charset[1] if charset else "utf-8")
+    except (UnicodeError, LookupError):
         return None
+    return None if charset and _LONE_SURROGATE.search(text) else text  # some charsets can spell what is no text
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

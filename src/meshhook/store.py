@@ -15,6 +15,7 @@ from uuid import UUID
 from meshhook import endpoint_config
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.endpoint_config import EndpointConfig
+from meshhook.rate import Ask, Lease
 
 
 class Delivery(NamedTuple):
@@ -209,6 +210,18 @@ class Store:
         """How far behind the workers are; a worker counts as living when it was seen within ``alive``."""
         rows = await self._database.read("SELECT * FROM meshhook.pressure($1)", alive)
         return Pressure(*rows[0])
+
+    async def lease_tokens(self, asks: Sequence[Ask]) -> list[Lease]:
+        """Take tokens out of the rate buckets of endpoints; one answer for each, in order."""
+        rows = await self._database.call(
+            "SELECT * FROM meshhook.lease_tokens($1, $2, $3, $4)",
+            [ask.endpoint_id for ask in asks],
+            [ask.tokens for ask in asks],
+            [ask.quota.tokens for ask in asks],
+            [ask.quota.per_s for ask in asks],
+        )
+        leases = {row["endpoint_id"]: Lease(row["granted"], row["remaining"]) for row in rows}
+        return [leases[ask.endpoint_id] for ask in asks]
 
     async def endpoint(self, path: str) -> Endpoint | None:
         """The endpoint of a path.

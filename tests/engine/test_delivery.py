@@ -123,3 +123,13 @@ def test_depth_is_counted_outside_of_strings(value: Any, levels: int) -> None:
 
 def test_base64_is_standard() -> None:
     assert trigger(b"\xfb\xff", "image/png")["body"] == {"base64": base64.b64encode(b"\xfb\xff").decode()}
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "zip", "utf-7", "raw_unicode_escape", "utf-16", "nonsense"])
+def test_no_charset_breaks_it(charset: str) -> None:
+    assert trigger(b"+2AA-\xd8 \\ud800", f"text/plain; charset={charset}")["body"] is not None
+
+
+def test_a_form_is_bounded() -> None:
+    with pytest.raises(Refusal) as caught:
+        trigger(b"a=1&" * 10_001, "application/x-www-form-urlencoded")
+    assert (caught.value.status, caught.value.problem) == (400, "invalid-form")
