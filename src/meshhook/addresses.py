@@ -81,8 +81,6 @@ def _network(text: str) -> Network:
         network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
         raise ValueError(f"{text[:60]!r} is no address or range such as 10.0.0.0/8 or 2001:db8::/32") from None
-    if network.version == 6 and network.prefixlen >= _MAPPED_BITS and (
-        mapped := network.network_address.ipv4_mapped
-    ):
+    if network.version == 6 and network.prefixlen >= _MAPPED_BITS and (mapped := network.network_address.ipv4_mapped):
         return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_BITS))
     return network

@@ -81,7 +81,7 @@ class CloudEvent(NamedTuple):
         return _encode_sorted(msgspec.json.decode(self.data))
 
 
-class _Faulty(Exception):  # noqa: N818 - always becomes a refusal, at the edge of this module
+class _Faulty(Exception):
     def __init__(self, path: str, code: str, message: str) -> None:
         self.fault = {"path": path, "code": code, "message": message}
         super().__init__(message)

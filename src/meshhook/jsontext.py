@@ -18,4 +18,4 @@ def deeper_than(text: bytes, levels: int) -> bool:
         brackets = _INNERMOST.sub(b"", brackets)  # one layer: what closes only now is left for the next round
         if not brackets:
             return False
-    return True
+    return bool(brackets)

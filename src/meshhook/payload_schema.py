@@ -36,10 +36,10 @@ _MESSAGE_MAX: Final = 200
 _COMPILE_S_MAX: Final = 2.0
 _AGAIN_S: Final = 0.01
 _REFERENCES: Final = ("$ref", "$dynamicRef")
-_PROBES: Final = (None, "", 0, [], {}, [0], {"a": 0})
+_PROBES: Final[tuple[Any, ...]] = (None, "", 0, [], {}, [0], {"a": 0})
 
 
-class TooSlow(Exception):  # noqa: N818 - reads as what happened
+class TooSlow(Exception):
     """The time bound of a check was reached."""
 
 
@@ -140,7 +140,9 @@ def _own_faults(value: Any, path: str, root: Any = None) -> Iterator[Fault]:
         place = f"{path}.{name}" if re.fullmatch(r"[A-Za-z0-9_$-]+", name) else f"{path}['{name}']"
         if name in ("$id", "$schema", "$vocabulary"):
             if isinstance(inner, str) and (name != "$schema" or "2020-12" not in inner):
-                yield Fault(place, "unsupported", f"{name} is not supported; a schema is of draft 2020-12 and stands alone")
+                yield Fault(
+                    place, "unsupported", f"{name} is not supported; a schema is of draft 2020-12 and stands alone"
+                )
         elif name in _REFERENCES and isinstance(inner, str):
             yield from _faults_of_reference(inner, place, root)
         elif name == "pattern" and isinstance(inner, str):

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 from meshhook.batch import Batcher, Full
 from meshhook.errors import Refusal
+from meshhook.quota import Ask, Lease, Quota
 
 IDLE_S: Final = 1.0
 _FORGET_S: Final = 60.0
@@ -29,38 +30,6 @@ _SHARE: Final = 8
 _AHEAD_S: Final = 0.1
 _ENDPOINTS_MAX: Final = 200
 _WAITING_MAX: Final = 10_000
-
-
-class Quota(NamedTuple):
-    """So many deliveries in so many seconds; all of them may come at once."""
-
-    tokens: int
-    window_s: float
-
-    @property
-    def per_s(self) -> float:
-        """How fast the bucket fills."""
-        return self.tokens / self.window_s
-
-    @property
-    def policy(self) -> str:
-        """The header ``RateLimit-Policy``."""
-        return f'"burst";q={self.tokens};w={math.ceil(self.window_s)}'
-
-
-class Ask(NamedTuple):
-    """How many tokens of an endpoint are wanted; less than zero gives them back."""
-
-    endpoint_id: int
-    tokens: float
-    quota: Quota
-
-
-class Lease(NamedTuple):
-    """How many tokens were granted, and how many are left for others."""
-
-    granted: float
-    left: float
 
 
 class Standing(NamedTuple):

@@ -15,7 +15,7 @@ from uuid import UUID
 from meshhook import endpoint_config
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.endpoint_config import EndpointConfig
-from meshhook.rate import Ask, Lease
+from meshhook.quota import Ask, Lease
 
 
 class Delivery(NamedTuple):

@@ -59,8 +59,10 @@ def test_one_event_in_three_modes() -> None:
     data = {"n": 12345678901234567890123, "text": "é"}
     text = json.dumps(data, ensure_ascii=False)
     in_headers = binary(text.encode(), "application/json", subject="caf%C3%A9 100%25", time="2026-01-31T12:00:00.5Z")
-    event = f'{{"specversion":"1.0","id":"A-1","source":"/shop","type":"order.made","datacontenttype":"application/json",\
+    event = (
+        f'{{"specversion":"1.0","id":"A-1","source":"/shop","type":"order.made","datacontenttype":"application/json",\
 "subject":"café 100%","time":"2026-01-31T12:00:00.5Z","data":{text}}}'
+    )
     in_body = from_body(event.encode())
     (in_batch,) = from_batch(f"[{event}]".encode(), 10)
     assert in_headers == in_body == in_batch
@@ -169,7 +171,9 @@ def test_a_batch_is_bounded() -> None:
     assert (caught.value.status, caught.value.problem) == (413, "batch-too-large")
 
 
-references = st.text(st.characters(codec="utf-8", exclude_characters=' <>"{}|\\^`', exclude_categories=["C", "Z"]), min_size=1)
+references = st.text(
+    st.characters(codec="utf-8", exclude_characters=' <>"{}|\\^`', exclude_categories=["C", "Z"]), min_size=1
+)
 ids = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1)
 
 
@@ -185,7 +189,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
     max_leaves=12,
 )
-members = st.dictionaries(st.sampled_from([*REQUIRED, "data", "data_base64", "time", "ext", "datacontenttype"]), json_values)
+members = st.dictionaries(
+    st.sampled_from([*REQUIRED, "data", "data_base64", "time", "ext", "datacontenttype"]), json_values
+)
 
 
 @given(
@@ -210,7 +216,9 @@ def test_whatever_comes_is_events_or_refused(body: bytes) -> None:
                     assert event.content
 
 
-@given(st.dictionaries(st.sampled_from([*REQUIRED, "time", "ext", "data"]), st.text(max_size=12)), st.binary(max_size=20))
+@given(
+    st.dictionaries(st.sampled_from([*REQUIRED, "time", "ext", "data"]), st.text(max_size=12)), st.binary(max_size=20)
+)
 def test_whatever_headers_come_are_an_event_or_refused(given: dict[str, str], body: bytes) -> None:
     headers = [(f"ce-{name}", value) for name, value in ({"specversion": "1.0"} | given).items()]
     try:

@@ -124,6 +124,7 @@ def test_depth_is_counted_outside_of_strings(value: Any, levels: int) -> None:
 def test_base64_is_standard() -> None:
     assert trigger(b"\xfb\xff", "image/png")["body"] == {"base64": base64.b64encode(b"\xfb\xff").decode()}
 
+
 @pytest.mark.parametrize("charset", ["undefined", "idna", "zip", "utf-7", "raw_unicode_escape", "utf-16", "nonsense"])
 def test_no_charset_breaks_it(charset: str) -> None:
     assert trigger(b"+2AA-\xd8 \\ud800", f"text/plain; charset={charset}")["body"] is not None

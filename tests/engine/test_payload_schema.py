@@ -97,6 +97,9 @@ for _ in range(40):
     nested = [nested]
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # it struck in a destructor, and again after it
 @pytest.mark.parametrize(
     ("schema", "payload"),
     [
@@ -113,7 +116,9 @@ def test_no_schema_and_no_payload_takes_longer_than_may_be(schema: Any, payload:
     found = refusal(schema, payload, check_s=0.05)
     assert found is not None
     assert (found.status, found.problem) == (422, "payload-too-complex")
-    assert time.process_time() - began < 4.0  # CPU of this process alone: unbounded, each of these takes minutes or ages
+    assert (
+        time.process_time() - began < 4.0
+    )  # CPU of this process alone: unbounded, each of these takes minutes or ages
 
 
 def test_the_bound_leaves_nothing_behind() -> None:
@@ -130,7 +135,20 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
     max_leaves=8,
 )
-keywords = ["type", "properties", "items", "required", "minimum", "maxLength", "enum", "$ref", "pattern", "anyOf", "not", "$defs"]
+keywords = [
+    "type",
+    "properties",
+    "items",
+    "required",
+    "minimum",
+    "maxLength",
+    "enum",
+    "$ref",
+    "pattern",
+    "anyOf",
+    "not",
+    "$defs",
+]
 kinds = st.sampled_from(["string", "object", "#", "#/$defs/a", "^a+$", "(", "number"])
 schemas = st.recursive(
     st.booleans() | json_values | kinds,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.engine.conftest import Connection, FakeClock
 
 from meshhook.errors import Refusal
-from meshhook.rate import Ask, Lease, Quota, Rates
+from meshhook.quota import Ask, Lease, Quota
+from meshhook.rate import Rates
 from meshhook.store import Store
 
 MINUTE = Quota(60, 60.0)
@@ -125,7 +126,9 @@ async def test_what_is_not_needed_goes_back() -> None:
     st.integers(1, 50),
     st.floats(0.5, 20),
 )
-def test_over_any_time_no_more_than_the_limit(steps: list[tuple[float, int, int]], tokens: int, window_s: float) -> None:
+def test_over_any_time_no_more_than_the_limit(
+    steps: list[tuple[float, int, int]], tokens: int, window_s: float
+) -> None:
     async def play() -> None:
         clock, quota = FakeClock(), Quota(tokens, window_s)
         bucket = Bucket(clock)
@@ -136,7 +139,9 @@ def test_over_any_time_no_more_than_the_limit(steps: list[tuple[float, int, int]
             await processes[process].give_back()
             taken.append((clock.now, await admitted(processes[process], count, quota)))
             for first, (began, _) in enumerate(taken):
-                held = tokens  # what processes hold over from before the window is part of the bucket that was full then
+                held = (
+                    tokens  # what processes hold over from before the window is part of the bucket that was full then
+                )
                 assert sum(n for _, n in taken[first:]) <= held + (clock.now - began) * quota.per_s + tokens + 1e-6
             assert sum(n for _, n in taken) <= tokens + (clock.now - taken[0][0]) * quota.per_s + 1e-6
         for rates in processes:
@@ -157,7 +162,9 @@ async def test_processes_share_one_bucket_in_postgres(processes: list[Rates], sq
     slow = Quota(100, 1e9)
     counts = await asyncio.gather(*(admitted(rates, 200, slow) for rates in processes))
     assert sum(counts) == 100
-    await sql.execute("UPDATE meshhook.rate_buckets SET filled_at = filled_at - interval '100000000 s'")  # a tenth of the window
+    await sql.execute(
+        "UPDATE meshhook.rate_buckets SET filled_at = filled_at - interval '100000000 s'"
+    )  # a tenth of the window
     fresh = Rates(processes[0]._asks._flush)
     assert await admitted(fresh, 100, slow) == 10
     await fresh.close()
