@@ -36,6 +36,32 @@ ALTER TABLE meshhook.api_keys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE meshhook.audit_log (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    project_id integer,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    detail json DEFAULT '{}'::json NOT NULL
+);
+ALTER TABLE meshhook.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME meshhook.audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE meshhook.data_keys (
+    project_id integer NOT NULL,
+    version integer NOT NULL,
+    kek text NOT NULL,
+    wrapped bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE meshhook.dedupe (
     shard smallint NOT NULL,
     endpoint_id integer NOT NULL,
@@ -155,6 +181,17 @@ CREATE TABLE meshhook.runs (
 )
 PARTITION BY RANGE (id);
 
+CREATE TABLE meshhook.secrets (
+    project_id integer NOT NULL,
+    name text NOT NULL,
+    version integer NOT NULL,
+    data_key integer NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    valid_until timestamp with time zone,
+    last_used_at timestamp with time zone
+);
+
 CREATE TABLE meshhook.settings (
     name text NOT NULL,
     value text NOT NULL
@@ -216,6 +253,10 @@ ALTER TABLE ONLY meshhook.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY meshhook.api_keys
     ADD CONSTRAINT api_keys_project_id_name_key UNIQUE (project_id, name);
+ALTER TABLE ONLY meshhook.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY meshhook.data_keys
+    ADD CONSTRAINT data_keys_pkey PRIMARY KEY (project_id, version);
 ALTER TABLE ONLY meshhook.dedupe
     ADD CONSTRAINT dedupe_pkey PRIMARY KEY (shard, endpoint_id, key);
 ALTER TABLE ONLY meshhook.endpoints
@@ -238,6 +279,8 @@ ALTER TABLE ONLY meshhook.refusals
     ADD CONSTRAINT refusals_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY meshhook.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (shard, id);
+ALTER TABLE ONLY meshhook.secrets
+    ADD CONSTRAINT secrets_pkey PRIMARY KEY (project_id, name, version);
 ALTER TABLE ONLY meshhook.settings
     ADD CONSTRAINT settings_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY meshhook.tasks
@@ -253,11 +296,17 @@ ALTER TABLE ONLY meshhook.workflows
 ALTER TABLE ONLY meshhook.workflows
     ADD CONSTRAINT workflows_project_id_name_key UNIQUE (project_id, name);
 
+CREATE INDEX audit_log_of_project ON meshhook.audit_log USING btree (project_id, id);
+
 CREATE INDEX dedupe_expiry ON meshhook.dedupe USING brin (expires_at);
 
 CREATE INDEX refusals_of_endpoint ON meshhook.refusals USING btree (endpoint_id, id);
 
 CREATE INDEX tasks_due ON meshhook.tasks USING btree (shard, due_at);
+
+CREATE TRIGGER audit_log_is_append_only BEFORE DELETE OR UPDATE ON meshhook.audit_log FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
+
+CREATE TRIGGER audit_log_is_not_emptied BEFORE TRUNCATE ON meshhook.audit_log FOR EACH STATEMENT EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
 
 CREATE TRIGGER finished_runs_are_immutable BEFORE UPDATE ON meshhook.runs FOR EACH ROW WHEN ((old.finished_at IS NOT NULL)) EXECUTE FUNCTION meshhook.refuse_change('A finished run never changes; replay it as a new run.');
 
@@ -266,10 +315,16 @@ CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON meshhook.journal FOR EACH
 CREATE TRIGGER versions_are_immutable BEFORE UPDATE ON meshhook.versions FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('Publish a new version instead.');
 ALTER TABLE ONLY meshhook.api_keys
     ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
+ALTER TABLE ONLY meshhook.data_keys
+    ADD CONSTRAINT data_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_workflow_id_fkey FOREIGN KEY (workflow_id) REFERENCES meshhook.workflows(id);
+ALTER TABLE ONLY meshhook.secrets
+    ADD CONSTRAINT secrets_project_id_data_key_fkey FOREIGN KEY (project_id, data_key) REFERENCES meshhook.data_keys(project_id, version);
+ALTER TABLE ONLY meshhook.secrets
+    ADD CONSTRAINT secrets_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.versions
     ADD CONSTRAINT versions_workflow_id_fkey FOREIGN KEY (workflow_id) REFERENCES meshhook.workflows(id);
 ALTER TABLE ONLY meshhook.workflows

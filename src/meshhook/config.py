@@ -120,6 +120,13 @@ class Settings:
         "`127.0.0.0/8, *.internal.example`.",
         default_shown="none",
     )
+    secrets_key_file: str = setting(
+        "",
+        "File with the key that secrets are kept under (mode 0600). At most one of the three `secrets_key_…` is set.",
+        default_shown="`secrets.key` in `data_dir`",
+    )
+    secrets_key_env: str = setting("", "Name of the variable that holds that key instead.", default_shown="none")
+    secrets_key_command: str = setting("", "Command that prints that key instead.", default_shown="none")
     metrics_port: int = setting(0, "Port of the metrics of `work`; 0 is off.", least=0, most=65_535)
 
     shutdown_s: float = setting(10.0, "How long work under way may take after SIGTERM.", least=0.1, most=3_600)
@@ -270,7 +277,14 @@ def allowed(name: str) -> str:
         return " or ".join(f"`{choice}`" for choice in rule["choices"])
     if rule["least"] is not None:
         return f"a {'whole ' if kind == 'int' else ''}number from {rule['least']:,g} to {rule['most']:,.15g}"
-    return {"host": "an address or a host name", "data_dir": "a folder", "outbound_allow": "names and ranges"}[name]
+    return {
+        "host": "an address or a host name",
+        "data_dir": "a folder",
+        "outbound_allow": "names and ranges",
+        "secrets_key_file": "a file",
+        "secrets_key_env": "a name that does not begin with `MESHHOOK_`",
+        "secrets_key_command": "words as for a shell, started without one",
+    }[name]
 
 
 def hint(raw: object) -> str:

@@ -10,6 +10,8 @@ MeshHookError
  │    ├── Unavailable       the database can't be reached, or went away before anything was sent
  │    ├── OutcomeUnknown    the connection broke while a commit was under way
  │    └── SchemaError       the schema in the database is not the one this version needs
+ ├── VaultError             secrets can't be opened: no key, a wrong one, or a row that was changed
+ │    └── UnknownSecret     the project has no secret of this name
  ├── EmbeddedPostgresError  the embedded Postgres can't be set up, started or stopped
  └── Refusal                a request is refused; becomes a problem document (RFC 9457)
 
@@ -81,6 +83,19 @@ class OutcomeUnknown(DatabaseError):
 
 class SchemaError(DatabaseError):
     """The schema in the database is not the one this version of MeshHook needs."""
+
+
+class VaultError(MeshHookError):
+    """Secrets can't be opened or sealed. The message never holds a value."""
+
+
+class UnknownSecret(VaultError):
+    """The project has no secret of these names (``names``)."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        told = ", ".join(repr(name[:100]) for name in names)
+        super().__init__(f"There is no secret {told} in this project. Set it first: meshhook secret set NAME")
 
 
 class EmbeddedPostgresError(MeshHookError):
