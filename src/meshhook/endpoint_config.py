@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from meshhook import endpoint_parts
+from meshhook.endpoint_parts import WAIT_S, CloudEvents, Handshake, RateLimit, Receipts
 from meshhook.errors import EndpointConfigError, Fault
 from meshhook.signatures import SCHEMES, Signature
 from meshhook.signatures.scheme import REPLAY_WINDOW_S
@@ -28,6 +30,21 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     replay_window_s: Annotated[
         int, msgspec.Meta(ge=1, le=86_400, description="How old a signed time may be, and how far in the future.")
     ] = REPLAY_WINDOW_S
+    key_required: Annotated[bool, msgspec.Meta(description="Only deliveries with a dedupe key are taken.")] = False
+    schema: Annotated[Any, msgspec.Meta(description="JSON Schema (2020-12) of the payload.")] = None
+    cloudevents: CloudEvents | None = None
+    rate_limit: RateLimit | None = None
+    allow_ips: Annotated[
+        list[str] | None, msgspec.Meta(description="Addresses and ranges that may send; all may when it is left out.")
+    ] = None
+    handshake: Handshake | None = None
+    mode: Annotated[
+        Literal["async", "sync"], msgspec.Meta(description="`sync`: the answer is what the run answers.")
+    ] = "async"
+    wait_s: Annotated[
+        float, msgspec.Meta(ge=0.1, le=30, description="With `sync`: how long to wait for it before 202 is answered.")
+    ] = WAIT_S
+    receipts: Receipts | None = None
 
 
 def parse(text: bytes | str) -> EndpointConfig:
@@ -71,6 +88,7 @@ def _faults(config: EndpointConfig) -> Iterator[Fault]:
         module = SCHEMES[str(type(config.signature).__struct_config__.tag)]
         for fault in module.faults(config.signature):
             yield Fault(f"$.signature{fault.path}", fault.code, fault.message)
+    yield from endpoint_parts.faults(config.schema, config.allow_ips, config.handshake)
 
 
 def _shape_fault(error: str) -> Fault:

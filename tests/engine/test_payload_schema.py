@@ -97,9 +97,6 @@ for _ in range(40):
     nested = [nested]
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # it struck in a destructor, and again after it
 @pytest.mark.parametrize(
     ("schema", "payload"),
     [
@@ -108,7 +105,7 @@ for _ in range(40):
         ({"additionalProperties": False, "patternProperties": {"^(x*)*$": True}}, {"x" * 60 + "!": 1}),
         (DOUBLING, nested),
         ({"uniqueItems": True}, [{"a": number, "b": [number]} for number in range(20_000)]),
-        ({"items": {"anyOf": [{"type": "string"}] * 200}}, list(range(20_000))),
+        ({"items": {"anyOf": [*[{"type": "string"}] * 200, True]}}, list(range(20_000))),
     ],
 )
 def test_no_schema_and_no_payload_takes_longer_than_may_be(schema: Any, payload: Any) -> None:
@@ -116,9 +113,7 @@ def test_no_schema_and_no_payload_takes_longer_than_may_be(schema: Any, payload:
     found = refusal(schema, payload, check_s=0.05)
     assert found is not None
     assert (found.status, found.problem) == (422, "payload-too-complex")
-    assert (
-        time.process_time() - began < 4.0
-    )  # CPU of this process alone: unbounded, each of these takes minutes or ages
+    assert time.process_time() - began < 4.0  # unbounded, each of these takes from half a minute to ages
 
 
 def test_the_bound_leaves_nothing_behind() -> None:
