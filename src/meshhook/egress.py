@@ -131,6 +131,7 @@ class Egress:
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": f"meshhook/{__version__}"},
+            middlewares=(_send_once,),
         )
 
     async def close(self) -> None:
@@ -192,6 +193,20 @@ class Egress:
             return
         if not _may_reach(self._allow, host, host):
             raise AddressRefusedError(_refusal(host))
+
+
+class _ConnectionBroke(aiohttp.ClientError):
+    """A connection that stood broke before there was an answer."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending again by itself, as it does with GET and PUT: an attempt that nobody journaled is not made."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _ConnectionBroke(str(error) or type(error).__name__) from error
 
 
 _CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})

@@ -44,12 +44,15 @@ class Source:
     """What of a line is kept, as SQL: all columns as they are, and what is made of them."""
 
 
-# A payload may be large, so only the events that have these members are opened.
+# Only what a definition says how to judge is opened: a payload may be large, and the two that hold one have no such members.
 _EVENT: Final = """
     * EXCLUDE (members), members[1] AS node, members[2] AS port, members[3] AS owner, members[4] AS error_type,
-    epoch_us(TRY_CAST(members[5] AS TIMESTAMPTZ)) AS until_us
-    FROM (SELECT *, CASE WHEN type LIKE 'step.%' OR type LIKE 'lease.%' OR type = 'run.failed'
-                         THEN TRY(json_extract_string(event, ['$.node', '$.port', '$.owner', '$.error.type', '$.until']))
+    epoch_us(TRY_CAST(members[5] AS TIMESTAMPTZ)) AS until_us, TRY_CAST(members[6] AS INTEGER) AS attempt,
+    members[7] AS sent, epoch_us(TRY_CAST(members[8] AS TIMESTAMPTZ)) AS retry_us,
+    TRY_CAST(members[9] AS INTEGER) AS error_status
+    FROM (SELECT *, CASE WHEN type NOT IN ('run.accepted', 'run.completed')
+                         THEN TRY(json_extract_string(event, ['$.node', '$.port', '$.owner', '$.error.type', '$.until',
+                                                              '$.attempt', '$.sent', '$.retry_at', '$.error.status']))
                     END AS members FROM lines)"""
 
 
@@ -140,6 +143,20 @@ SOURCES: Final = (
             "leased": "BIGINT",
             "waiting": "BIGINT",
             "terminal": "BIGINT",
+        },
+    ),
+    Source(
+        "receipts",
+        "effects/*.ndjson",
+        {
+            "at_us": "BIGINT",
+            "key": "VARCHAR",
+            "attempt": "INTEGER",
+            "hash": "VARCHAR",
+            "path": "VARCHAR",
+            "connection": "BIGINT",
+            "answer": "VARCHAR",
+            "wait_ms": "INTEGER",
         },
     ),
     Source("incidents", "incidents.ndjson", {"at_us": "BIGINT", "role": "VARCHAR", "pid": "BIGINT", "what": "VARCHAR"}),
@@ -293,6 +310,9 @@ DERIVED: Final = {
     "journals": ("events", "run_lines", "plan"),
     "claims": ("events",),
     "leases": ("events",),
+    "calls": ("events", "run_lines", "plan"),
+    "timers": ("events", "run_lines", "plan"),
+    "effects": ("receipts",),
 }
 """The facts of facts.sql, and the sources they are made of."""
 

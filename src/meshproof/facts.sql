@@ -6,6 +6,9 @@
 --   journals    one row a run: the shape of its journal, without times and data
 --   claims      one row a claim of a run: the epoch, since when, and the span of what was written under it
 --   leases      one row a lease.taken: when that lease ended, by what
+--   calls       one row a call.started: an attempt, and what ended it
+--   timers      one row a timer.set: until when, and what ended it
+--   effects     one row a request the sink has seen: the run and the node its key names, and the how-manieth of that key it is
 --   events      one row a journal event, with the members that matter for the order of things (facts.py)
 --   tasks, seen, counts, incidents   as they were read
 
@@ -56,7 +59,10 @@ SELECT e.run_id,
        count(*)                                        AS events,
        list(e.seq ORDER BY e.seq, e.row_seq, e.at_us)  AS seqs,
        string_agg(concat_ws(chr(31), e.type, e.epoch, coalesce(e.node, ''), coalesce(e.port, ''), coalesce(e.owner, ''),
-                            coalesce(e.error_type, '')),
+                            coalesce(e.error_type, ''),
+                            CASE e.type WHEN 'call.started' THEN e.attempt::VARCHAR
+                                        WHEN 'call.failed' THEN e.attempt || if(e.retry_us IS NULL, ' last', ' again')
+                                        ELSE '' END),
                   chr(30) ORDER BY e.seq, e.row_seq, e.at_us)  AS shape
 FROM events e
 LEFT JOIN (SELECT run_id, min(endpoint) AS endpoint FROM runs GROUP BY run_id) r ON r.run_id = e.run_id
@@ -90,3 +96,33 @@ SELECT run_id, seq, epoch, owner, at_us AS taken_us, until_us, ended_by,
             ELSE until_us END                          AS end_us
 FROM story
 WHERE type = 'lease.taken';
+
+-- An attempt ends by the next thing the journal says of its node.
+CREATE TABLE calls AS
+WITH story AS (
+    SELECT *, lead(type) OVER later AS ended_by, lead(at_us) OVER later AS ended_us, lead(error_type) OVER later AS error,
+           lead(error_status) OVER later AS status, lead(retry_us) OVER later AS again_us
+    FROM events
+    WHERE type IN ('call.started', 'call.failed', 'step.completed', 'step.failed')
+    WINDOW later AS (PARTITION BY run_id, node ORDER BY seq, row_seq, at_us))
+SELECT s.run_id, j.scenario, s.node, s.attempt, s.epoch, s.seq, s.claimed_us, s.at_us AS started_us,
+       s.ended_by, s.ended_us, s.error, s.status, s.again_us AS retry_us
+FROM story s LEFT JOIN journals j USING (run_id)
+WHERE s.type = 'call.started';
+
+CREATE TABLE timers AS
+WITH story AS (
+    SELECT *, lead(type) OVER later AS ended_by, lead(at_us) OVER later AS ended_us
+    FROM events
+    WHERE type IN ('timer.set', 'step.completed', 'step.failed')
+    WINDOW later AS (PARTITION BY run_id, node ORDER BY seq, row_seq, at_us))
+SELECT s.run_id, j.scenario, s.node, s.seq, s.claimed_us, s.at_us AS set_us, s.until_us, s.ended_by, s.ended_us
+FROM story s LEFT JOIN journals j USING (run_id)
+WHERE s.type = 'timer.set';
+
+CREATE TABLE effects AS
+SELECT *,
+       TRY_CAST(split_part(key, '/', 1) AS UUID)                           AS run_id,
+       substr(key, strpos(key, '/') + 1)                                   AS node,
+       row_number() OVER (PARTITION BY key ORDER BY at_us, attempt)        AS number
+FROM receipts;

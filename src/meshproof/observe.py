@@ -31,6 +31,7 @@ NEW_RUNS_EACH = 20
 SEEN_AGAIN_EACH = 40
 SEEN_RUNS_MAX = 5_000
 POSTGRES_17 = 170_000
+ENDED = ("completed", "failed", "cancelled", "absent")
 
 
 class Observer:
@@ -130,7 +131,7 @@ class Observer:
     def _choose(self, newest: list[str]) -> list[str]:
         """Some of the newest runs, all that were seen alive, and some that were seen finished."""
         chosen = {self._draw.pick(newest) for _ in range(NEW_RUNS_EACH if newest else 0)}
-        alive = [run_id for run_id, status in self._known.items() if status in ("queued", "running")]
+        alive = [run_id for run_id, status in self._known.items() if status not in ENDED]
         chosen.update(alive[:SEEN_AGAIN_EACH])
         if self._known:
             known = list(self._known)

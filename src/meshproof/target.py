@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from meshproof import scenarios
+from meshproof.placing import placed
 from meshproof.plan import Plan
 from meshproof.reaper import Reaper
 from meshproof.rest import Api
@@ -65,10 +67,11 @@ class Target(Protocol):
         ...
 
 
-async def prepare(target: Target, plan: Plan) -> None:
-    """Publish the workflows of a plan and bind their endpoints."""
+async def prepare(target: Target, plan: Plan, sink: str | None = None) -> None:
+    """Publish the workflows of a plan and bind their endpoints; `sink` is the address their calls go to."""
     for name in plan.members():
-        await target.api.publish(plan.place(name), scenarios.load(name).definition)
+        definition = placed(scenarios.load(name).definition, sink, datetime.now(UTC))
+        await target.api.publish(plan.place(name), definition)
         await target.api.bind(plan.place(name), plan.place(name))
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from meshproof import scenarios
+from meshproof.placing import placed
+from meshproof.sink import is_wanted
+from meshproof.sink.script import parse
 
 
 def model(scenario: str, sent: Any) -> tuple[str, Any]:
@@ -15,7 +20,12 @@ def model(scenario: str, sent: Any) -> tuple[str, Any]:
 
 
 def test_every_scenario_of_the_suite_is_there() -> None:
-    assert {"simple", "pipeline", "chain", "diamond", "wide", "large", "duplicates", "mixed"} <= set(scenarios.names())
+    assert {"simple", "pipeline", "chain", "diamond", "wide", "large", "duplicates", "mixed"} | {
+        "http_call",
+        "retry_storm",
+        "timer_herd",
+        "sleepers",
+    } <= set(scenarios.names())
 
 
 def test_an_unknown_scenario_is_refused_by_name() -> None:
@@ -192,3 +202,54 @@ def test_mixed_has_runs_of_every_end() -> None:
         ("failed", False),
         ("failed", True),
     }
+
+
+def test_a_call_ends_as_the_last_word_of_its_script_says() -> None:
+    message = "shipped 7"
+    receipt = hashlib.sha256(message.encode()).hexdigest()
+    sent = {"id": 7, "message": message, "script": "503 reset;ms=5 201;ms=20"}
+    assert model("http_call", sent) == ("completed", {"id": 7, "status": 201, "receipt": receipt})
+    assert model("http_call", {**sent, "script": "503 422"}) == ("failed", None)
+    assert model("http_call", {**sent, "script": "503"}) == ("failed", None)
+
+
+def test_a_call_has_attempts_to_spare() -> None:
+    """Every worker that is killed costs an attempt, and may not change how the run ends."""
+    from meshproof.scenarios import http_call, retry_storm
+
+    for module in (http_call, retry_storm):
+        scripts = [json.loads(module.payload(1, index))["script"].split() for index in range(1_000)]
+        assert max(map(len, scripts)) <= module.ATTEMPTS - 3
+        assert all(parse(" ".join(script)) for script in scripts)
+
+
+def test_some_calls_fail_for_good_and_some_hang() -> None:
+    scenario = scenarios.load("http_call")
+    outcomes = [scenario.expected(1, index).status for index in range(1_000)]
+    assert 20 < outcomes.count("failed") < 100
+    assert any(b"hang" in scenario.payload(1, index) for index in range(1_000))
+
+
+def test_a_storm_is_weathered() -> None:
+    sent = {"id": 3, "name": "Ada", "script": "503;after=2 200"}
+    assert model("retry_storm", sent) == ("completed", {"receipt": hashlib.sha256(b"Ada 3").hexdigest()})
+
+
+def test_sleeping_changes_nothing() -> None:
+    assert model("sleepers", {"name": "Ada", "seconds": 41}) == ("completed", {"name": "Ada", "slept": 41})
+    assert model("timer_herd", {"name": "Ada", "number": 4}) == ("completed", {"name": "Ada", "number": 4})
+
+
+def test_names_in_a_definition_give_way_to_the_sink_and_to_a_moment() -> None:
+    now = datetime(2027, 1, 31, 8, tzinfo=UTC)
+    bell = placed(scenarios.load("timer_herd").definition, None, now)["nodes"][0]["config"]
+    assert bell == {"until": "2027-01-31T08:00:20.000+00:00"}
+    called = placed(scenarios.load("http_call").definition, "http://127.0.0.1:1234", now)
+    assert called["nodes"][0]["config"]["url"] == "http://127.0.0.1:1234/charges/{{ input.id }}"
+
+
+def test_only_scenarios_with_calls_want_a_sink() -> None:
+    assert [name for name in scenarios.names() if is_wanted([scenarios.load(name).definition])] == [
+        "http_call",
+        "retry_storm",
+    ]

@@ -13,14 +13,15 @@ from time import monotonic
 from typing import Final
 
 from meshproof.facts import Facts, load
-from meshproof.judge import completion, intake, journal, leases, validity
+from meshproof.judge import completion, effects, intake, journal, leases, timers, validity
 from meshproof.judge.invariant import INVARIANTS, VALIDITY, hold
 from meshproof.judge.verdicts import Counts, Result, Verdict, Verdicts
 
 __all__ = ["FAMILIES", "INVARIANTS", "Verdict", "Verdicts", "judge", "judge_facts"]
 
 FAMILIES: Final = {
-    module.__name__.rpartition(".")[2]: module for module in (intake, completion, journal, leases, validity)
+    module.__name__.rpartition(".")[2]: module
+    for module in (intake, completion, journal, leases, effects, timers, validity)
 }
 """The families of invariants in the order they are reported; the docstring of each says what it proves."""
 

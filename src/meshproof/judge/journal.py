@@ -89,6 +89,15 @@ def once(facts: Facts) -> Finding:
 
 
 @invariant(
+    "journal.attempts",
+    "Attempts of a call are numbered 1 … max; each ends before the next begins, and only its own claim knows how.",
+    needs=("journals",),
+)
+def attempts(facts: Facts) -> Finding:
+    return _replayed(facts, "journal.attempts")
+
+
+@invariant(
     "journal.order",
     "A step starts only after everything it waits for: edges, chosen ports, joins.",
     needs=("journals",),
@@ -169,11 +178,21 @@ def whole(facts: Facts) -> Finding:
         "samples",
         """
         SELECT NULL, NULL, run_id, format('seen as {} at {} µs, when its last event was {} {}', status, at_us, seq, type)
-        FROM (SELECT s.run_id, s.at_us, s.status, s.seq, e.type,
-                     CASE e.type WHEN 'run.accepted' THEN 'queued' WHEN 'run.completed' THEN 'completed'
-                                 WHEN 'run.failed' THEN 'failed' ELSE 'running' END AS told
-              FROM seen s JOIN events e ON e.run_id = s.run_id AND e.seq = s.seq
-              WHERE s.status <> 'absent')
+        FROM (SELECT s.run_id, s.at_us, s.status, s.seq, max_by(e.type, e.seq) AS type,
+                     coalesce(max_by(e.type, e.seq) FILTER (e.type LIKE 'lease.%'), '') AS lease,
+                     coalesce(list(e.node) FILTER (e.type LIKE 'step.%'), []) AS ended,
+                     coalesce(list(e.node) FILTER (e.type IN ('timer.set', 'call.started')), []) AS begun,
+                     CASE max_by(e.type, e.seq)
+                         WHEN 'run.accepted' THEN 'queued'
+                         WHEN 'run.completed' THEN 'completed'
+                         WHEN 'run.failed' THEN 'failed'
+                         ELSE CASE WHEN lease = 'lease.taken' THEN 'running'
+                                   WHEN len(list_filter(begun, lambda n: NOT list_contains(ended, n))) > 0 THEN 'waiting'
+                                   ELSE 'running' END END AS told
+              FROM (SELECT DISTINCT run_id, at_us, status, seq FROM seen WHERE status <> 'absent') s
+              JOIN events e ON e.run_id = s.run_id AND e.seq <= s.seq
+              GROUP BY s.run_id, s.at_us, s.status, s.seq
+              HAVING max(e.seq) = s.seq)
         WHERE status <> told""",
     )
 

@@ -7,12 +7,14 @@ all runs that went the same way are judged at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from meshproof.judge.calls import Calls
+from meshproof.judge.graph import OUT, Graph
 
 TRIGGER: Final = "trigger"
-OUT: Final = "out"
 
 
 class Mark(NamedTuple):
@@ -24,51 +26,8 @@ class Mark(NamedTuple):
     port: str = ""
     owner: str = ""
     error_type: str = ""
-
-
-class Edge(NamedTuple):
-    """From a port of one node to another node."""
-
-    source: str
-    port: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What of a definition matters for the order of things."""
-
-    types: Mapping[str, str]
-    configs: Mapping[str, Mapping[str, Any]]
-    leaving: Mapping[str, tuple[Edge, ...]]
-    arriving: Mapping[str, tuple[Edge, ...]]
-
-    def waits_for_any(self, node: str) -> bool:
-        """Whether the node starts at its first live edge."""
-        return self.types[node] == "join" and self.configs[node].get("mode") == "any"
-
-    def ports(self, node: str) -> set[str]:
-        """The ports an edge can leave the node by."""
-        if self.types[node] == "branch":
-            config = self.configs[node]
-            return {condition["port"] for condition in config["conditions"]} | {config.get("default", "default")}
-        return {OUT}
-
-
-def graph(definition: Mapping[str, Any]) -> Graph:
-    """The graph of a definition document."""
-    leaving, arriving = defaultdict(list), defaultdict(list)
-    for line in definition["edges"]:
-        edge = Edge(line["from"], line.get("port", OUT), line["to"])
-        leaving[edge.source].append(edge)
-        arriving[edge.target].append(edge)
-    nodes = definition["nodes"]
-    return Graph(
-        types={node["id"]: node["type"] for node in nodes},
-        configs={node["id"]: node.get("config", {}) for node in nodes},
-        leaving={source: tuple(edges) for source, edges in leaving.items()},
-        arriving={target: tuple(edges) for target, edges in arriving.items()},
-    )
+    detail: str = ""
+    """Of a call: the number of the attempt, and of one that failed, `again` or `last` behind it (`2 again`)."""
 
 
 class Fault(NamedTuple):
@@ -84,7 +43,7 @@ class Replayed:
 
     faults: tuple[Fault, ...]
     status: str
-    """The status the run must have: queued, running, completed or failed."""
+    """The status the run must have: queued, running, waiting, completed or failed."""
     leaves: tuple[str, ...]
     """The completed nodes whose outputs make the output of the run; none if it has no output of its own."""
     several: bool
@@ -112,6 +71,8 @@ class _Replay:
         """The `terminate` node that ends the run."""
         self.undecided = {node: len(edges) for node, edges in shape.arriving.items()}
         self.live: dict[str, list[str]] = defaultdict(list)
+        self.calls = Calls(shape)
+        self.timers: set[str] = set()
 
     def step(self, position: int, mark: Mark) -> None:
         here = f"event {position} ({mark.type})"
@@ -131,6 +92,10 @@ class _Replay:
                 self.take(here, mark)
             case "lease.released" | "lease.expired":
                 self.give_up(here, mark)
+            case "timer.set":
+                self.set_timer(here, mark.node)
+            case "call.started" | "call.failed":
+                self.call(here, mark)
             case "step.completed" | "step.failed":
                 self.end_step(here, mark)
             case "run.completed" | "run.failed":
@@ -169,6 +134,10 @@ class _Replay:
             return
         if waiting := self.waiting(node):
             self.fault("journal.order", f"{here}: {node} {waiting}")
+        if self.graph.types[node] == "http_call":
+            self.blame("journal.attempts", here, self.calls.end(node, mark.type, mark.epoch, mark.error_type))
+        elif self.graph.types[node] == "delay" and node not in self.timers and mark.type == "step.completed":
+            self.fault("journal.legal", f"{here}: the delay {node} ends, and no timer was set")
         if mark.type == "step.failed":
             self.failed = node
             return
@@ -180,6 +149,35 @@ class _Replay:
             self.fault("journal.legal", f"{here}: {node} has no port {port!r}")
         self.decide(node, port)
 
+    def set_timer(self, here: str, node: str) -> None:
+        if self.may_begin(here, node, "delay"):
+            if node in self.timers:
+                self.fault("journal.once", f"{here}: the timer of {node} was set already")
+            self.timers.add(node)
+
+    def call(self, here: str, mark: Mark) -> None:
+        if self.may_begin(here, mark.node, "http_call"):
+            number, _, fate = mark.detail.partition(" ")
+            attempt = int(number) if number.isdecimal() else -1
+            if mark.type == "call.started":
+                why = self.calls.start(mark.node, attempt, mark.epoch)
+            else:
+                why = self.calls.fail(mark.node, attempt, mark.epoch, mark.error_type, again=fate == "again")
+            self.blame("journal.attempts", here, why)
+
+    def may_begin(self, here: str, node: str, type: str) -> bool:
+        """Whether an event of a node that is not done makes sense at all; says so where it does not."""
+        if self.graph.types.get(node) != type:
+            self.fault("journal.legal", f"{here}: the definition has no {type} {node!r}")
+            return False
+        if self.failed or self.terminated:
+            self.fault("journal.legal", f"{here} of {node}, but {self.failed or self.terminated} had ended the run")
+        if node in self.done:
+            self.fault("journal.once", f"{here}: {node} had ended already")
+        if waiting := self.waiting(node):
+            self.fault("journal.order", f"{here}: {node} {waiting}")
+        return True
+
     def end_run(self, here: str, mark: Mark) -> None:
         self.status = mark.type.removeprefix("run.")
         if mark.type == "run.completed":
@@ -189,11 +187,11 @@ class _Replay:
                 self.check_terminated(here, "completed")
             elif left := [node for node in self.graph.types if node not in self.done and not self.waiting(node)]:
                 self.fault("journal.complete", f"{here}, but {', '.join(left)} could still run")
-        elif mark.error_type == "expression" and not self.failed:
-            self.fault("journal.legal", f"{here} for an expression, but no step has failed")
+        elif mark.error_type in ("expression", "call") and not self.failed:
+            self.fault("journal.legal", f"{here} for a step, but no step has failed")
         elif mark.error_type == "terminated":
             self.check_terminated(here, "failed")
-        elif mark.error_type not in ("expression", "engine"):
+        elif mark.error_type not in ("expression", "call", "engine"):
             self.fault("journal.legal", f"{here} with an error of no known type: {mark.error_type!r}")
 
     def check_terminated(self, here: str, status: str) -> None:
@@ -232,10 +230,21 @@ class _Replay:
             leaves = [node for node in self.done if not self.goes_on(node)]
         else:
             leaves = []
-        return Replayed(tuple(self.faults), self.status, tuple(leaves), several=len(leaves) > 1)
+        return Replayed(tuple(self.faults), self.fold(), tuple(leaves), several=len(leaves) > 1)
+
+    def fold(self) -> str:
+        """The status the run must have."""
+        if self.status in ("completed", "failed") or self.lease:
+            return self.status
+        waits = any(node not in self.done for node in (*self.timers, *self.calls.known))
+        return "waiting" if waits else self.status
 
     def goes_on(self, node: str) -> bool:
         return any(node in self.live[edge.target] for edge in self.graph.leaving.get(node, ()))
+
+    def blame(self, invariant: str, here: str, why: str) -> None:
+        if why:
+            self.fault(invariant, f"{here}: {why}")
 
     def fault(self, invariant: str, why: str) -> None:
         self.faults.append(Fault(invariant, why))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import cache
 
 from meshproof.facts import Facts
-from meshproof.judge.replay import Graph, Mark, graph, replay
+from meshproof.judge.graph import Graph, graph
+from meshproof.judge.replay import Mark, replay
 
 
 def replay_shapes(facts: Facts) -> None:
@@ -63,4 +64,4 @@ def _mark(text: str) -> Mark:
     type, _, rest = text.partition("\x1f")
     epoch, *names = rest.split("\x1f")
     # A name with a separator in it would fall apart here; an event of no known type is what it then is.
-    return Mark(type, int(epoch), *names) if len(names) == 4 and epoch.lstrip("-").isdigit() else Mark(text, 0)
+    return Mark(type, int(epoch), *names) if len(names) == 5 and epoch.lstrip("-").isdigit() else Mark(text, 0)

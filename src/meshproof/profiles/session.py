@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from meshproof import floor, phases, report, stored, summary
+from meshproof import floor, phases, report, scenarios, stored, summary
 from meshproof.database import ERRORS, Reader, endpoint_ids
 from meshproof.display import Display
 from meshproof.judge import judge
@@ -24,9 +24,10 @@ from meshproof.phases import Phase
 from meshproof.plan import Plan
 from meshproof.profiles.settings import RunSettings
 from meshproof.reaper import Reaper
+from meshproof.sink import Sink, is_wanted
 from meshproof.sql import statement
 from meshproof.supervise import Incidents
-from meshproof.target import Embedded, Remote, Target, prepare
+from meshproof.target import Embedded, Remote, Target, free_port, prepare
 from meshproof.versions import versions
 
 WATCH_S = 0.2
@@ -46,6 +47,18 @@ class Session:
     endpoints: list[int] | None
     display: Display
     calibration: Calibration
+    sink: Sink | None = None
+    """Where the calls of the workflows go, if they make any."""
+
+    def check(self) -> None:
+        """Raise when the engine or the sink cannot be kept running any more."""
+        self.target.check()
+        if self.sink is not None:
+            self.sink.check()
+
+    def pids(self) -> dict[str, list[int]]:
+        """The processes of each role, the engine's and the sink's."""
+        return {**self.target.pids(), **({} if self.sink is None else {"sink": self.sink.pids})}
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,8 @@ async def session(settings: RunSettings, plan: Plan, display: Display, reaper: R
         target = _target(settings, incidents, reaper)
         stack.push_async_callback(target.stop)
         await target.start()
-        await prepare(target, plan)
+        sink = await _sink(settings, plan, incidents, reaper, stack)
+        await prepare(target, plan, None if sink is None else sink.address)
         reader = Reader(target.dsn)
         stack.push_async_callback(reader.close)
         write_document(settings.out / "versions.json", await versions(reader))
@@ -87,7 +101,23 @@ async def session(settings: RunSettings, plan: Plan, display: Display, reaper: R
         display.step("Calibrating the generator against a server that does nothing")
         calibration = await calibrate(plan, settings.generators)
         display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
-        yield Session(settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration)
+        yield Session(
+            settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration, sink
+        )
+
+
+async def _sink(
+    settings: RunSettings, plan: Plan, incidents: Incidents, reaper: Reaper, stack: AsyncExitStack
+) -> Sink | None:
+    """Start the sink where a workflow of the plan makes calls."""
+    if not is_wanted([scenarios.load(name).definition for name in plan.members()]):
+        return None
+    sink = Sink(
+        free_port(), folder=settings.out / "effects", logs=settings.out / "logs", reaper=reaper, incidents=incidents
+    )
+    stack.push_async_callback(sink.stop)
+    await sink.start()
+    return sink
 
 
 def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Target:
@@ -127,7 +157,7 @@ async def drive(run: Session, what: str) -> Driven:
             run.folder / "samples",
             run.reader,
             run.endpoints,
-            pids=lambda: {**run.target.pids(), "generator": generator.pids},
+            pids=lambda: {**run.pids(), "generator": generator.pids},
             progress=lambda: generator.progress,
         )
         run.display.step(what)
@@ -162,7 +192,7 @@ async def drain(run: Session) -> None:
     """Wait until no run is live, or until the bound; who is late is for the judge to say."""
     deadline = time.monotonic() + run.settings.bounds["drain_s"]
     while time.monotonic() < deadline:
-        run.target.check()
+        run.check()
         try:
             (row,) = await run.reader.fetch(statement("live"), run.endpoints)
         except ERRORS:
@@ -211,7 +241,7 @@ async def _unless_target_fails(run: Session, work: Awaitable[list[dict[str, Any]
     task = asyncio.ensure_future(work)
     try:
         while not task.done():
-            run.target.check()
+            run.check()
             await asyncio.wait([task], timeout=WATCH_S)
         return task.result()
     except GeneratorError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from meshproof import scenarios
 from meshproof.plan import Arrivals
 
 EMBEDDED = "embedded"
@@ -16,7 +17,8 @@ EMBEDDED = "embedded"
 # worker short.
 LEASE_S = 10.0
 TAKEOVER_S = 5.0
-DRAIN_S = 60.0
+# A herd of timers is worked off like any other backlog.
+TIMER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,18 @@ class RunSettings:
     @property
     def engine_settings(self) -> dict[str, str]:
         """What an engine of our own is told beside its address and its database."""
-        return {"lease_s": f"{LEASE_S:g}"}
+        # Calls go to the sink, which is one host on this machine.
+        return {"lease_s": f"{LEASE_S:g}", "outbound_allow": "127.0.0.0/8", "calls_per_host_max": "1000"}
+
+    @property
+    def drain_s(self) -> float:
+        """What the slowest of its scenarios asks for."""
+        return max(scenarios.load(name).drain_s for name in scenarios.load(self.scenario).blend)
 
     @property
     def bounds(self) -> dict[str, float]:
         """By when the engine must have done what it promises, in seconds."""
-        return {"drain_s": DRAIN_S, "takeover_s": TAKEOVER_S}
+        return {"drain_s": self.drain_s, "takeover_s": TAKEOVER_S, "timer_s": TIMER_S}
 
     def document(self) -> dict[str, Any]:
         """The settings as they go into the evidence."""

@@ -12,7 +12,11 @@ and, where they differ from the usual,
 - `CONTENT_TYPE` of the body (JSON);
 - `REDELIVERED` and `CONFLICTED`: the shares of attempts that repeat an earlier delivery, with the same and with another
   body (0);
-- `BLEND`: `{scenario: weight}`, when the deliveries are spread over several scenarios (this one may be among them).
+- `BLEND`: `{scenario: weight}`, when the deliveries are spread over several scenarios (this one may be among them);
+- `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60).
+
+Two things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
+the server of the suite that calls go to, and `@in:20s` is the moment 20 seconds after the workflow was published.
 
 The first line of the docstring is what `meshproof scenarios` shows.
 """
@@ -24,7 +28,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+SINK: Final = "http://sink.test"
+"""Stands in a definition for the address of the sink (meshproof.sink)."""
+
+DRAIN_S: Final = 60.0
 
 
 class Expected(NamedTuple):
@@ -50,6 +59,8 @@ class Scenario:
     conflicted: float
     blend: Mapping[str, int]
     """Weights of the scenarios its deliveries are spread over; itself alone when it is no blend."""
+    drain_s: float
+    """After the last reply every run of it is finished within so many seconds."""
 
     def expected(self, seed: int, index: int) -> Expected:
         """How the run of delivery `index` must end."""
@@ -82,4 +93,5 @@ def load(name: str) -> Scenario:
         redelivered=getattr(module, "REDELIVERED", 0.0),
         conflicted=getattr(module, "CONFLICTED", 0.0),
         blend=getattr(module, "BLEND", {name: 1}),
+        drain_s=getattr(module, "DRAIN_S", DRAIN_S),
     )

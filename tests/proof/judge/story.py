@@ -38,6 +38,8 @@ class Story:
     seen: list[dict[str, Any]] = field(default_factory=list)
     counts: list[dict[str, Any]] = field(default_factory=list)
     incidents: list[dict[str, Any]] = field(default_factory=list)
+    receipts: list[dict[str, Any]] = field(default_factory=list)
+    """What the sink has seen."""
     plan: dict[str, Any] = field(default_factory=dict)
     generator: dict[str, Any] | None = field(default_factory=dict)
     read_us: int = START_US + 60 * SECOND
@@ -49,7 +51,7 @@ class Story:
             "profile": "load",
             "seed": SEED,
             "scenario": self.scenario,
-            "bounds": {"drain_s": 30, "takeover_s": 5},
+            "bounds": {"drain_s": 30, "takeover_s": 5, "timer_s": 10},
             "levels": [],
             "scenarios": {self.scenario: self.place(self.scenario)},
         }
@@ -218,6 +220,72 @@ class Story:
         run["finished_us"] = at_us + 2_000
         return run
 
+    # Calls and timers: for the scenarios `http_call` and `sleepers` ----------------------------------------------------
+
+    def called(self, number: int, answers: tuple[str, ...] = ("200",)) -> dict[str, Any]:
+        """A delivery whose call got these answers, one an attempt; the last one is how it ended.
+
+        Claim n makes attempt n: its rows are written 0.5 s apart, the request is seen 2 ms after the first of them.
+        """
+        run = self.delivered(number)
+        accepted, _ = self.journal(number)
+        self.rows = [row for row in self.rows if row["run_id"] != run_id(number) or row["seq"] == 1]
+        expected = scenarios.load(self.scenario).expected(SEED, number)
+        at_us, seq = accepted["at_us"] + 1_000, 2
+        for attempt, answer in enumerate(answers, 1):
+            owner, until = f"w{attempt}", at_us + 10 * SECOND
+            began = [started("charge", attempt), taken(owner, until)]
+            self.row(number, seq, attempt, began, claimed_us=at_us, at_us=at_us + 1_000)
+            self.receipt(number, attempt, answer, at_us=at_us + 3_000)
+            ended_us = at_us + (5 * SECOND if answer == "hang" else 10_000)
+            if answer == "200":
+                events = [step("charge", {}), step("result", expected.output), completed(expected.output)]
+            elif attempt == len(answers):
+                error = {"type": "call", "reason": "it would not", "node": "charge"}
+                gave_up = [{"type": "step.failed", "node": "charge", "error": error}, failed("call")]
+                events = [call_failed("charge", attempt, answer), *gave_up]
+                run["status"] = "failed"
+            else:
+                events = [call_failed("charge", attempt, answer, ended_us + SECOND), released(owner)]
+            self.row(number, seq + 2, attempt, events, claimed_us=at_us, at_us=ended_us)
+            run.update(epoch=attempt, finished_us=ended_us)
+            at_us, seq = ended_us + SECOND + 1_000, seq + 2 + len(events)
+        return run
+
+    def receipt(self, number: int, attempt: int, answer: str = "200", *, at_us: int) -> dict[str, Any]:
+        """A request of a call as the sink has seen it."""
+        line = {
+            "at_us": at_us,
+            "key": f"{run_id(number)}/charge",
+            "attempt": attempt,
+            "hash": sha256(b"%d" % number).hexdigest(),
+            "bytes": 3,
+            "path": f"/charges/{number}",
+            "connection": 0,
+            "answer": answer,
+            "wait_ms": 0,
+        }
+        self.receipts.append(line)
+        return line
+
+    def slept(self, number: int) -> dict[str, Any]:
+        """A delivery that slept twice: one second, and then for as long as it was told."""
+        run = self.delivered(number)
+        accepted, _ = self.journal(number)
+        self.rows = [row for row in self.rows if row["run_id"] != run_id(number) or row["seq"] == 1]
+        output = scenarios.load(self.scenario).expected(SEED, number).output
+        at_us = accepted["at_us"] + 1_000
+        nap_us = at_us + SECOND
+        self.row(number, 2, 1, [timer("nap", nap_us)], claimed_us=at_us, at_us=at_us + 500)
+        at_us = nap_us + 2_000
+        sleep_us = at_us + output["slept"] * SECOND
+        self.row(number, 3, 2, [step("nap", {}), timer("sleep", sleep_us)], claimed_us=at_us, at_us=at_us + 500)
+        at_us = sleep_us + 3_000
+        end = [step("sleep", {}), step("awake", output), completed(output)]
+        self.row(number, 5, 3, end, claimed_us=at_us, at_us=at_us + 500)
+        run.update(epoch=3, finished_us=at_us + 500)
+        return run
+
     # What was seen on the way ------------------------------------------------------------------------------------------
 
     def sample(self, number: int, seq: int, *, at_us: int, status: str = "queued", epoch: int = 0) -> dict[str, Any]:
@@ -262,7 +330,7 @@ class Story:
 
     def write(self, folder: Path) -> Path:
         """Write the evidence folder."""
-        for name in ("sent", "stored", "samples"):
+        for name in ("sent", "stored", "samples", "effects"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         files: dict[str, Any] = {
             "sent/p0.attempts.ndjson": self.attempts,
@@ -270,6 +338,7 @@ class Story:
             "samples/seen.ndjson": self.seen,
             "samples/counts.ndjson": self.counts,
             "incidents.ndjson": self.incidents,
+            "effects/1.ndjson": self.receipts,
             "plan.json": self.plan,
             "generator.json": self.generator,
             "versions.json": {"commit": "0000000"},
@@ -318,6 +387,25 @@ def expired(owner: str, until_us: int) -> dict[str, Any]:
 
 def released(owner: str) -> dict[str, Any]:
     return {"type": "lease.released", "owner": owner}
+
+
+def started(node: str, attempt: int) -> dict[str, Any]:
+    return {"type": "call.started", "node": node, "attempt": attempt}
+
+
+def call_failed(node: str, attempt: int, answer: str, retry_us: int | None = None) -> dict[str, Any]:
+    """How the journal tells of an attempt the sink has answered so."""
+    type = {"reset": "broken", "cut": "broken", "hang": "timeout"}.get(answer, "status")
+    error: dict[str, Any] = {"type": type, "reason": answer, "node": node}
+    if type == "status":
+        error["status"] = int(answer)
+    sent = "yes" if type == "status" else "unknown"
+    event = {"type": "call.failed", "node": node, "attempt": attempt, "sent": sent, "error": error}
+    return event | ({} if retry_us is None else {"retry_at": clock(retry_us)})
+
+
+def timer(node: str, until_us: int) -> dict[str, Any]:
+    return {"type": "timer.set", "node": node, "until": clock(until_us)}
 
 
 def clock(at_us: int) -> str:

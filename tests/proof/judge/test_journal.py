@@ -10,7 +10,8 @@ from story import SECOND, START_US, Story, completed, failed, released, run_id, 
 
 from meshproof import scenarios
 from meshproof.judge import Verdict, Verdicts
-from meshproof.judge.replay import Mark, Replayed, graph, replay
+from meshproof.judge.graph import graph
+from meshproof.judge.replay import Mark, Replayed, replay
 
 Judged = Callable[[Story], Verdicts]
 
@@ -71,6 +72,15 @@ def parallel(mode: str) -> Any:
     )
 
 
+CALL = graph(
+    {
+        "nodes": [
+            {"id": "c", "type": "http_call", "config": {"retry": {"attempts": 2}}},
+            {"id": "d", "type": "delay", "config": {"seconds": 1}},
+        ],
+        "edges": [{"from": "trigger", "to": "c"}, {"from": "c", "to": "d"}],
+    }
+)
 ACCEPTED = Mark("run.accepted", 0)
 END = Mark("run.completed", 1)
 
@@ -81,6 +91,14 @@ def done(node: str, epoch: int = 1, port: str = "") -> Mark:
 
 def names(replayed: Replayed) -> list[str]:
     return [fault.invariant for fault in replayed.faults]
+
+
+def began(attempt: int, epoch: int = 1) -> Mark:
+    return Mark("call.started", epoch, "c", detail=str(attempt))
+
+
+def broke(attempt: int, fate: str, epoch: int = 1, error: str = "status") -> Mark:
+    return Mark("call.failed", epoch, "c", error_type=error, detail=f"{attempt} {fate}")
 
 
 # The rules -------------------------------------------------------------------------------------------------------------
@@ -111,6 +129,26 @@ LEGAL = {
     "terminated": (
         graph(FORK),
         [ACCEPTED, done("pick", port="stop"), done("stop"), Mark("run.failed", 1, error_type="terminated")],
+    ),
+    "a call and a delay": (CALL, [ACCEPTED, began(1), done("c"), Mark("timer.set", 1, "d"), done("d"), END]),
+    "a call that is tried again": (CALL, [ACCEPTED, began(1), broke(1, "again"), began(2, 2), done("c", 2)]),
+    "a call whose worker is gone": (
+        CALL,
+        [ACCEPTED, began(1), LEASE, Mark("lease.expired", 2, owner="w1"), broke(1, "again", 2, "unknown"), began(2, 2)],
+    ),
+    "a call that fails for good": (
+        CALL,
+        [
+            *(ACCEPTED, began(1), broke(1, "again"), began(2), broke(2, "last")),
+            *(Mark("step.failed", 1, "c", error_type="call"), Mark("run.failed", 1, error_type="call")),
+        ],
+    ),
+    "an answer its expression cannot read": (
+        CALL,
+        [
+            *(ACCEPTED, began(1), Mark("step.failed", 1, "c", error_type="expression")),
+            Mark("run.failed", 1, error_type="expression"),
+        ],
     ),
     "all of two": (parallel("all"), [ACCEPTED, done("b"), done("a"), done("j"), END]),
     "any of two": (parallel("any"), [ACCEPTED, done("b"), done("j"), done("a"), END]),
@@ -192,6 +230,45 @@ ILLEGAL = {
         [ACCEPTED, LEASE, Mark("lease.released", 1, owner="w2"), done("a"), done("b"), END],
         "journal.legal",
     ),
+    "an answer without an attempt": (CALL, [ACCEPTED, done("c")], "journal.attempts"),
+    "two attempts at once": (CALL, [ACCEPTED, began(1), began(2)], "journal.attempts"),
+    "the second attempt first": (CALL, [ACCEPTED, began(2)], "journal.attempts"),
+    "the same attempt again": (CALL, [ACCEPTED, began(1), broke(1, "again"), began(1)], "journal.attempts"),
+    "an attempt after the last": (CALL, [ACCEPTED, began(1), broke(1, "last"), began(2)], "journal.attempts"),
+    "an attempt too many": (
+        CALL,
+        [ACCEPTED, began(1), broke(1, "again"), began(2), broke(2, "again")],
+        "journal.attempts",
+    ),
+    "an attempt fails twice": (CALL, [ACCEPTED, began(1), broke(1, "again"), broke(1, "again")], "journal.attempts"),
+    "an attempt fails that was never begun": (CALL, [ACCEPTED, broke(1, "again")], "journal.attempts"),
+    "its own worker does not know": (
+        CALL,
+        [ACCEPTED, began(1), broke(1, "again", error="unknown")],
+        "journal.attempts",
+    ),
+    "another claim knows why it failed": (CALL, [ACCEPTED, began(1), broke(1, "again", 2)], "journal.attempts"),
+    "another claim knows the answer": (CALL, [ACCEPTED, began(1), done("c", 2)], "journal.attempts"),
+    "it gives up while an attempt is due": (
+        CALL,
+        [ACCEPTED, began(1), broke(1, "again"), Mark("step.failed", 1, "c", error_type="call")],
+        "journal.attempts",
+    ),
+    "a call of a node that makes none": (CALL, [ACCEPTED, Mark("call.started", 1, "d", detail="1")], "journal.legal"),
+    "a call after it was answered": (CALL, [ACCEPTED, began(1), done("c"), began(2)], "journal.once"),
+    "a timer too early": (CALL, [ACCEPTED, Mark("timer.set", 1, "d")], "journal.order"),
+    "a timer of a node that waits for none": (CALL, [ACCEPTED, Mark("timer.set", 1, "c")], "journal.legal"),
+    "a delay without a timer": (CALL, [ACCEPTED, began(1), done("c"), done("d")], "journal.legal"),
+    "two timers": (
+        CALL,
+        [ACCEPTED, began(1), done("c"), Mark("timer.set", 1, "d"), Mark("timer.set", 1, "d")],
+        "journal.once",
+    ),
+    "a run fails for a call that did not": (
+        CALL,
+        [ACCEPTED, began(1), Mark("run.failed", 1, error_type="call")],
+        "journal.legal",
+    ),
     "expired by its own claim": (
         CHAIN,
         [ACCEPTED, LEASE, Mark("lease.expired", 1, owner="w1"), done("a"), done("b"), END],
@@ -226,6 +303,19 @@ def test_folding_tells_the_status_and_whose_outputs_count(
 ) -> None:
     replayed = replay(graph(FORK), marks)
     assert (replayed.status, replayed.leaves) == (status, leaves)
+
+
+@pytest.mark.parametrize(
+    ("marks", "status"),
+    [
+        ([began(1), LEASE], "running"),
+        ([began(1), LEASE, broke(1, "again"), Mark("lease.released", 1, owner="w1")], "waiting"),
+        ([began(1), done("c"), Mark("timer.set", 1, "d")], "waiting"),
+        ([began(1), done("c"), Mark("timer.set", 1, "d"), done("d"), END], "completed"),
+    ],
+)
+def test_a_run_without_a_lease_waits_for_its_timers_and_attempts(marks: list[Mark], status: str) -> None:
+    assert replay(CALL, [ACCEPTED, *marks]).status == status
 
 
 def test_several_leaves_make_an_object() -> None:
@@ -422,7 +512,11 @@ def test_prefix_is_unknown_when_nothing_was_seen(story: Story, judged: Judged) -
 
 
 @pytest.mark.parametrize(
-    "name", [f"journal.{rule}" for rule in ("gapless", "first", "ending", "legal", "once", "order", "complete", "fold")]
+    "name",
+    [
+        f"journal.{rule}"
+        for rule in ("gapless", "first", "ending", "legal", "once", "attempts", "order", "complete", "fold")
+    ],
 )
 def test_they_are_unknown_without_journals(story: Story, judged: Judged, name: str) -> None:
     assert judged(story).of(name).verdict is Verdict.UNKNOWN

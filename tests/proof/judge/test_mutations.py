@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from story import SECOND, START_US, Story, completed, expired, run_id, step
+from story import SECOND, START_US, Story, completed, expired, run_id, step, timer
 
 from meshproof import scenarios
 from meshproof.judge import Verdict, Verdicts, judge
@@ -83,8 +83,10 @@ FATES = [
 class History:
     """A legal history, and which numbers met which fate."""
 
-    def __init__(self, fates: list[Callable[[Story, int], None]]) -> None:
-        self.story = Story()
+    def __init__(self, fates: list[Callable[[Story, int], None]], scenario: str = "duplicates") -> None:
+        self.story = Story(scenario)
+        if scenario != "duplicates":
+            self.story.plan["bounds"]["drain_s"] = scenarios.load("sleepers").drain_s
         self.numbers: dict[str, list[int]] = {}
         for number, fate in enumerate(fates, 1):
             fate(self.story, number)
@@ -93,8 +95,9 @@ class History:
         for number in stored:
             self.story.sample(number, 1, at_us=START_US + SECOND // 2)
             events = sum(len(row["events"]) for row in self.story.journal(number))
-            self.story.sample(number, events, at_us=START_US + 20 * SECOND, status="completed", epoch=1)
-        self.story.count(START_US + 20 * SECOND, accepted=len(stored), terminal=len(stored))
+            run = self.run(number)
+            self.story.sample(number, events, at_us=START_US + 90 * SECOND, status=run["status"], epoch=run["epoch"])
+        self.story.count(START_US + 90 * SECOND, accepted=len(stored), terminal=len(stored))
 
     def one(self, fate: Callable[[Story, int], None]) -> int:
         return self.numbers[fate.__name__][0]
@@ -128,6 +131,47 @@ def test_a_legal_history_passes(history: History) -> None:
         0,
     )
     assert verdicts.counts.recovered == len(history.numbers["unknown_and_stored"])
+
+
+# The same with calls and with timers: their scenarios are others.
+
+
+def call(story: Story, number: int, *answers: str) -> None:
+    """A call that ends as the model of its payload says, after these answers."""
+    fine = scenarios.load("http_call").expected(7, number).status == "completed"
+    story.called(number, (*answers, "200" if fine else "422"))
+
+
+def called(story: Story, number: int) -> None:
+    call(story, number)
+
+
+def refused_then_called(story: Story, number: int) -> None:
+    call(story, number, "503", "429")
+
+
+def broken_off(story: Story, number: int) -> None:
+    call(story, number, "reset", "hang")
+
+
+def slept(story: Story, number: int) -> None:
+    story.slept(number)
+
+
+CALLED = [called, refused_then_called, broken_off]
+with_calls = st.builds(
+    lambda order, more: History([*order, *more], "http_call"),
+    st.permutations(CALLED),
+    st.lists(st.sampled_from(CALLED)),
+)
+with_timers = st.builds(lambda fates: History(fates, "sleepers"), st.lists(st.just(slept), min_size=1, max_size=4))
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(with_calls, with_timers))
+def test_a_legal_history_with_calls_or_timers_passes(history: History) -> None:
+    verdicts = history.judge()
+    assert verdicts.verdict is Verdict.PASS, verdicts.reason
 
 
 # Ways to spoil it ------------------------------------------------------------------------------------------------------
@@ -205,7 +249,7 @@ def keep_the_task(history: History) -> None:
 
 
 def finish_too_late(history: History) -> None:
-    history.run(history.one(delivered))["finished_us"] += 100 * SECOND
+    history.run(history.one(delivered))["finished_us"] += 200 * SECOND
 
 
 def miscount(history: History) -> None:
@@ -313,7 +357,99 @@ def expire_the_lease_of_another(history: History) -> None:
     row["events"][0] = expired("w9", row["claimed_us"])
 
 
-MUTATIONS: dict[Callable[[History], None], set[str]] = {
+def first_of(history: History, fate: Callable[[Story, int], None]) -> list[dict[str, Any]]:
+    """What the sink has seen of the first call of this fate."""
+    key = f"{run_id(history.one(fate))}/charge"
+    return [line for line in history.story.receipts if line["key"] == key]
+
+
+def claim_a_call_that_was_never_made(history: History) -> None:
+    history.story.receipts.remove(first_of(history, called)[0])
+
+
+def send_the_number_of_the_attempt_in_the_key(history: History) -> None:
+    first_of(history, refused_then_called)[1]["key"] += "/2"
+
+
+def send_a_request_twice(history: History) -> None:
+    history.story.receipts.append({**first_of(history, called)[0], "attempt": 2})
+
+
+def send_before_it_is_on_record(history: History) -> None:
+    first_of(history, called)[0]["at_us"] -= SECOND
+
+
+def send_another_body_with_the_same_key(history: History) -> None:
+    first_of(history, refused_then_called)[1]["hash"] = "0" * 64
+
+
+def give_up_on_an_answer_too_soon(history: History) -> None:
+    number = history.one(broken_off)
+    history.story.journal(number)[4]["at_us"] -= 3 * SECOND
+
+
+def make_up_a_refusal(history: History) -> None:
+    history.story.journal(history.one(refused_then_called))[2]["events"][0]["error"]["status"] = 500
+
+
+def try_again_too_soon(history: History) -> None:
+    rows = history.story.journal(history.one(refused_then_called))
+    rows[3]["at_us"] = rows[3]["claimed_us"] = rows[2]["at_us"] + 1_000
+
+
+def try_once_too_often(history: History) -> None:
+    for row in history.story.journal(history.one(refused_then_called))[1:]:
+        for event in row["events"]:
+            if "attempt" in event:
+                event["attempt"] += 6
+
+
+def know_the_answer_to_the_call_of_another(history: History) -> None:
+    rows = history.story.journal(history.one(called))
+    rows[2]["epoch"] = 2
+    rows[2]["events"].insert(0, expired("w1", START_US))
+
+
+def fire_early(history: History) -> None:
+    row = history.story.journal(history.one(slept))[2]
+    row["claimed_us"] -= SECOND // 2
+    row["at_us"] -= SECOND // 2
+
+
+def fire_late(history: History) -> None:
+    row = history.story.journal(history.one(slept))[3]
+    row["claimed_us"] += 20 * SECOND
+    row["at_us"] += 20 * SECOND
+
+
+def sleep_shorter_than_asked(history: History) -> None:
+    row = history.story.journal(history.one(slept))[1]
+    row["events"] = [timer("nap", row["claimed_us"] + SECOND // 2)]
+
+
+def wake_without_a_timer(history: History) -> None:
+    del history.story.journal(history.one(slept))[2]["events"][1]
+
+
+MUTATIONS_OF_CALLS: dict[Callable[[History], None], set[str]] = {
+    claim_a_call_that_was_never_made: {"effects.happened"},
+    send_the_number_of_the_attempt_in_the_key: {"effects.known"},
+    send_a_request_twice: {"effects.counted"},
+    send_before_it_is_on_record: {"effects.counted"},
+    send_another_body_with_the_same_key: {"effects.same"},
+    give_up_on_an_answer_too_soon: {"effects.explained"},
+    make_up_a_refusal: {"effects.explained"},
+    try_again_too_soon: {"effects.backoff"},
+    try_once_too_often: {"journal.attempts"},
+    know_the_answer_to_the_call_of_another: {"journal.attempts"},
+}
+MUTATIONS_OF_TIMERS: dict[Callable[[History], None], set[str]] = {
+    fire_early: {"timers.early"},
+    fire_late: {"timers.late"},
+    sleep_shorter_than_asked: {"timers.asked"},
+    wake_without_a_timer: {"timers.fired", "journal.legal"},
+}
+MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     drop_a_run: {"intake.lost"},
     duplicate_a_run: {"intake.duplicated"},
     drop_one_and_duplicate_another: {"intake.lost", "intake.duplicated"},
@@ -352,6 +488,7 @@ MUTATIONS: dict[Callable[[History], None], set[str]] = {
     take_over_too_late: {"leases.recovery"},
     expire_the_lease_of_another: {"journal.legal"},
 }
+MUTATIONS = MUTATIONS_OF_RUNS | MUTATIONS_OF_CALLS | MUTATIONS_OF_TIMERS
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
@@ -362,8 +499,12 @@ MUTATIONS: dict[Callable[[History], None], set[str]] = {
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=True,
 )
-@given(history=histories)
-def test_each_way_to_spoil_it_is_caught_by_name(history: History, mutation: Callable[[History], None]) -> None:
+@given(data=st.data())
+def test_each_way_to_spoil_it_is_caught_by_name(data: st.DataObject, mutation: Callable[[History], None]) -> None:
+    kind = (
+        with_calls if mutation in MUTATIONS_OF_CALLS else with_timers if mutation in MUTATIONS_OF_TIMERS else histories
+    )
+    history = data.draw(kind)
     mutation(history)
     verdicts = history.judge()
     assert verdicts.verdict is Verdict.FAIL
