@@ -143,6 +143,18 @@ async def test_each_failure_says_whether_it_was_sent(sink: Sink, open_way: Egres
         assert result.reason
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_a_request_is_sent_once_even_when_a_connection_in_use_breaks(
+    sink: Sink, open_way: Egress, method: str
+) -> None:
+    base = f"http://127.0.0.1:{sink.port}"
+    assert isinstance(await open_way.send(request_to(f"{base}/x"), {}), Response)  # the connection is kept
+    result = await open_way.send(request_to(f"{base}/reset", method=method, body=b"{}"), {})
+    assert isinstance(result, CallError)
+    assert (result.type, result.sent) == ("broken", "unknown")
+    assert [request.path for request in sink.seen] == ["/x", "/reset"]
+
+
 async def test_nothing_private_is_reached_directly_by_name_or_by_redirect(sink: Sink) -> None:
     closed = Egress(AllowList.parse(""))
     half_open = Egress(AllowList.parse("127.0.0.1/32"))
