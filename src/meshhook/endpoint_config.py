@@ -16,7 +16,7 @@ import msgspec
 from meshhook import endpoint_parts
 from meshhook.endpoint_parts import WAIT_S, CloudEvents, Handshake, RateLimit, Receipts
 from meshhook.errors import EndpointConfigError, Fault
-from meshhook.signatures import SCHEMES, Signature
+from meshhook.signatures import Signature, module_of
 from meshhook.signatures.scheme import REPLAY_WINDOW_S
 
 SIZE_MAX_BYTES: Final = 64 * 1024
@@ -85,8 +85,7 @@ def schema() -> dict[str, object]:
 def _faults(config: EndpointConfig) -> Iterator[Fault]:
     """What the shape alone can't tell. Each part adds its own."""
     if config.signature is not None:
-        module = SCHEMES[str(type(config.signature).__struct_config__.tag)]
-        for fault in module.faults(config.signature):
+        for fault in module_of(config.signature).faults(config.signature):
             yield Fault(f"$.signature{fault.path}", fault.code, fault.message)
     yield from endpoint_parts.faults(config.schema, config.allow_ips, config.handshake)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import binascii
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -11,7 +13,7 @@ import msgspec
 from meshhook.errors import Refusal
 
 REPLAY_WINDOW_S: Final = 300
-_DIGITS_MAX: Final = 12
+_DIGITS_MAX: Final = 15
 
 SecretName = Annotated[
     str,
@@ -81,6 +83,16 @@ def _refusal(problem: str, title: str, detail: str) -> Refusal:
     return Refusal(401, problem, title, f"{detail} Nothing was stored.")
 
 
+@contextmanager
+def asking(challenge: str) -> Iterator[None]:
+    """Refusals within say how to prove oneself (``WWW-Authenticate``; RFC 9110, section 11.6.1)."""
+    try:
+        yield
+    except Refusal as refusal:
+        refusal.headers["www-authenticate"] = challenge
+        raise
+
+
 def required(headers: Headers, name: str) -> str:
     """A header that must be there.
 
@@ -100,7 +112,7 @@ def check_time(text: str, header: str, now_s: float, window_s: float) -> None:
         Refusal: it is no time, or outside of the window.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX):
-        raise malformed(header, "of Unix seconds")
+        raise malformed(header, "of a Unix time")
     age_s = now_s - int(text)
     if abs(age_s) > window_s:
         raise stale(age_s, window_s)
@@ -108,7 +120,25 @@ def check_time(text: str, header: str, now_s: float, window_s: float) -> None:
 
 def raw(text: str) -> bytes:
     """A header as bytes: strings that are no ASCII can't be compared in constant time."""
-    return text.encode("utf-8", "surrogatepass" if text.isprintable() else "backslashreplace")
+    return text.encode("utf-8", "backslashreplace")
+
+
+def decoded_base64(text: str) -> bytes | None:
+    """Bytes written in base64 in the one way there is to write them; else every flipped padding bit would be another proof."""
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return None
+    return data if binascii.b2a_base64(data, newline=False).decode() == text else None
+
+
+def member_of(body: bytes, name: str) -> str | None:
+    """A text in the JSON object of a body that was verified; ``None`` when there is none."""
+    try:
+        document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(document[name], type=str) or None
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def any_equal(given: Iterable[bytes], expected: Sequence[bytes]) -> bool:
