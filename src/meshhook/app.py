@@ -25,13 +25,17 @@ from meshhook.api.hooks import PREFIX, Endpoints, Hooks
 from meshhook.api.metrics import ApiMetrics
 from meshhook.api.rest import Rest, make_rest
 from meshhook.config import Settings
+from meshhook.data_keys import Keychain
 from meshhook.db import migrate as migrations
 from meshhook.db.connect import Database, connect_once, listen
 from meshhook.door import Door
 from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
+from meshhook.key_source import KeySource
 from meshhook.metrics import WorkerMetrics
+from meshhook.secret_calls import SecretCalls
 from meshhook.store import Store
+from meshhook.vault import Vault
 from meshhook.worker import Worker
 
 _log = structlog.get_logger("meshhook")
@@ -58,13 +62,16 @@ async def serve(settings: Settings) -> int:
         shards = await _database_ready(settings, database, stop)
         if shards is None:
             return 0
-        await _serve_until(stop, settings, database, Store(database), shards)
+        _, keychain = await _open_vault(settings, database, f"api:{_process_name()}")
+        await _serve_until(stop, settings, database, Store(database), shards, keychain)
     finally:
         await database.close()
     return 0
 
 
-async def _serve_until(stop: asyncio.Event, settings: Settings, database: Database, store: Store, shards: int) -> None:
+async def _serve_until(
+    stop: asyncio.Event, settings: Settings, database: Database, store: Store, shards: int, keychain: Keychain
+) -> None:
     registry = CollectorRegistry()
     metrics = ApiMetrics(registry)
     acceptor = Acceptor(
@@ -126,6 +133,23 @@ def _server(settings: Settings, hooks: Hooks, rest: Rest) -> Server:
     )
 
 
+def _process_name() -> str:
+    """Unique among all processes, now and before."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+async def _open_vault(settings: Settings, database: Database, actor: str) -> tuple[Vault, Keychain]:
+    """The secrets, after a look whether they can be opened: it is better to learn that now than from failing calls.
+
+    Raises:
+        ConfigError: the settings name no one place for the key, or the right key is not there.
+    """
+    keychain = Keychain(KeySource.of(settings))
+    vault = Vault(database, keychain, actor=actor)
+    await vault.check()
+    return vault, keychain
+
+
 async def _watch_pressure(store: Store, door: Door, rest: Rest) -> None:
     try:
         pressure = await store.pressure(_ALIVE)
@@ -145,18 +169,22 @@ async def work(settings: Settings) -> int:
         shards = await _database_ready(settings, database, stop)
         if shards is None:
             return 0
-        await _work_until(stop, settings, Store(database), shards)
+        name = _process_name()
+        vault, _ = await _open_vault(settings, database, f"worker:{name}")
+        await _work_until(stop, settings, Store(database), shards, name, vault)
     finally:
         await database.close()
     return 0
 
 
-async def _work_until(stop: asyncio.Event, settings: Settings, store: Store, shards: int) -> None:
+async def _work_until(
+    stop: asyncio.Event, settings: Settings, store: Store, shards: int, name: str, vault: Vault
+) -> None:
     egress = Egress(AllowList.parse(settings.outbound_allow), per_host_max=settings.calls_per_host_max)
     worker = Worker(
         store,
         egress.send,
-        name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
+        name=name,
         shards=shards,
         batch_max=settings.claim_batch_max,
         hold_s=settings.batch_hold_ms / 1000,
@@ -164,6 +192,7 @@ async def _work_until(stop: asyncio.Event, settings: Settings, store: Store, sha
         poll_s=settings.poll_ms / 1000,
         calls_max=settings.calls_max,
         shutdown_s=settings.shutdown_s,
+        send_secretly=SecretCalls(vault, store.project_of_version, egress.send).send,
     )
     metrics = WorkerMetrics(worker.counts, settings.host, settings.metrics_port)
     async with asyncio.TaskGroup() as tasks:

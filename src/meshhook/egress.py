@@ -175,11 +175,13 @@ class Egress:
                     return await _read(answer, request.response_limit_bytes)
             there = urljoin(url, target)
             if urlsplit(there).scheme not in ("http", "https"):
-                return CallError("refused", f"redirected to {there[:100]!r}, which is no http(s) URL", "yes")
+                return CallError("refused", "redirected to what is no http(s) URL", "yes")
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, body = "GET" if method != "HEAD" else "HEAD", None
                 headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
             if urlsplit(there)[:2] != urlsplit(url)[:2]:
+                if request.confidential:
+                    return CallError("refused", "redirected to another origin, and the request holds secrets", "yes")
                 headers = {name: value for name, value in headers.items() if name not in _CREDENTIALS}
             url = there
         return CallError("redirects", f"redirected more than {request.redirects} times", "yes")

@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 EVENT_SIZE_MAX_BYTES: Final = 16 * 1024 * 1024
 OUTPUT_DEPTH_MAX: Final = 200
 
-RETRIED_ERRORS: Final = frozenset({"connect", "timeout", "broken", "unknown"})
+RETRIED_ERRORS: Final = frozenset({"connect", "timeout", "broken", "unknown", "vault"})
 """Kinds of ``CallError`` another attempt may mend; a refused address or an overlong answer stays what it is."""
 
 

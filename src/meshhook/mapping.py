@@ -20,6 +20,7 @@ from meshhook.closures import closure, growth
 from meshhook.errors import ExpressionError
 from meshhook.jsontext import deeper_than
 from meshhook.model import Context
+from meshhook.placeholders import ONLY_HERE, SecretRef, speaks_of_secrets
 
 EXPRESSION_LENGTH_MAX = 10_000
 EXPRESSION_DEPTH_MAX = 100
@@ -68,7 +69,7 @@ _FUNCTIONS = _JsonFunctions()
 class Expression:
     """A compiled JMESPath expression. ``source`` is its text, ``growth`` how many times what it reads its value may be."""
 
-    __slots__ = ("_search", "growth", "source")
+    __slots__ = ("_search", "growth", "source", "speaks_of_secrets")
 
     def __init__(self, source: str) -> None:
         """Compile ``source``.
@@ -92,6 +93,7 @@ class Expression:
             raise ExpressionError(source, fault)
         self.source = source
         self.growth = growth(parsed)
+        self.speaks_of_secrets = speaks_of_secrets(parsed)
         self._search = closure(parsed, _FUNCTIONS)
 
     def search(self, context: Context) -> Any:
@@ -146,21 +148,30 @@ def compile_expression(source: str, at: str, faults: Faults) -> Render:
     Each evaluation has a budget, see ``budget``; a node with several makes one of them with ``one_budget``.
     """
     try:
-        expression = Expression(source)
+        expression = _without_secrets(source)
     except ExpressionError as error:
         faults.append((at, error))
         return lambda context: None
     return _written(expression.search, [expression])
 
 
-def compile_template(template: Any, at: str, faults: Faults) -> Render:
+def _without_secrets(source: str) -> Expression:
+    expression = Expression(source)
+    if expression.speaks_of_secrets:
+        raise ExpressionError(source, ONLY_HERE)
+    return expression
+
+
+def compile_template(template: Any, at: str, faults: Faults, secrets: set[str] | None = None) -> Render:
     """A function that renders ``template``: any JSON value whose strings may hold ``{{ expression }}``.
 
     A string that is exactly one placeholder becomes the value of its expression; in every other string each placeholder is
     replaced by text. Every placeholder that does not compile is added to ``faults``, with its path below ``at``.
+
+    ``secrets`` is given where ``{{ secrets.NAME }}`` may stand, and gets the names; elsewhere that is a fault.
     """
     expressions: list[Expression] = []
-    render = _compile(template, at, faults, 0, expressions)
+    render = _compile(template, at, faults, 0, expressions, secrets)
     written = _written(render, expressions)
     return one_budget(written) if len(expressions) > 1 else written
 
@@ -181,41 +192,47 @@ def _written(render: Render, expressions: list[Expression]) -> Render:
     return one_budget(rendered)
 
 
-def _compile(template: Any, at: str, faults: Faults, depth: int, expressions: list[Expression]) -> Render:
+def _compile(
+    template: Any, at: str, faults: Faults, depth: int, expressions: list[Expression], secrets: set[str] | None
+) -> Render:
     if depth > TEMPLATE_DEPTH_MAX:
         faults.append((at, ExpressionError("…", f"nested deeper than {TEMPLATE_DEPTH_MAX} levels")))
         return lambda context: None
     if isinstance(template, str) and _OPEN in template:
-        return _compile_string(template, at, faults, expressions)
+        return _compile_string(template, at, faults, expressions, secrets)
     if isinstance(template, dict):
         members = [
-            (key, _compile(value, f"{at}.{key}", faults, depth + 1, expressions)) for key, value in template.items()
+            (key, _compile(value, f"{at}.{key}", faults, depth + 1, expressions, secrets))
+            for key, value in template.items()
         ]
         return lambda context: {key: render(context) for key, render in members}
     if isinstance(template, list):
         items = [
-            _compile(value, f"{at}[{index}]", faults, depth + 1, expressions) for index, value in enumerate(template)
+            _compile(value, f"{at}[{index}]", faults, depth + 1, expressions, secrets)
+            for index, value in enumerate(template)
         ]
         return lambda context: [render(context) for render in items]
     return lambda context: template
 
 
-def _compile_string(text: str, at: str, faults: Faults, found: list[Expression]) -> Render:
+def _compile_string(text: str, at: str, faults: Faults, found: list[Expression], secrets: set[str] | None) -> Render:
     try:
-        parts = _placeholders(text)
+        parts = _placeholders(text, secrets)
     except ExpressionError as error:
         faults.append((at, error))
         return lambda context: None
-    expressions = [part for part in parts if isinstance(part, Expression)]
+    placeholders = [part for part in parts if not isinstance(part, str)]
     around = "".join(part for part in parts if isinstance(part, str))
-    found += expressions
-    if len(expressions) == 1 and not around.strip():
-        return expressions[0].search
+    found += [part for part in placeholders if isinstance(part, Expression)]
+    if len(placeholders) == 1 and not around.strip():
+        return placeholders[0].search
     return lambda context: "".join([part if isinstance(part, str) else _spelled(part, context) for part in parts])
 
 
-def _spelled(expression: Expression, context: Context) -> str:
+def _spelled(expression: Expression | SecretRef, context: Context) -> str:
     value = expression.search(context)
+    if isinstance(expression, SecretRef):
+        return str(value)
     try:
         if type(value) in (dict, list):
             weigh(value)
@@ -226,33 +243,37 @@ def _spelled(expression: Expression, context: Context) -> str:
     return text
 
 
-def _placeholders(text: str) -> list[str | Expression]:
+def _placeholders(text: str, secrets: set[str] | None) -> list[str | Expression | SecretRef]:
     """``text`` cut into plain text and compiled expressions.
 
     Raises:
         ExpressionError: a placeholder is not closed, or what it holds does not compile.
     """
-    parts: list[str | Expression] = []
+    parts: list[str | Expression | SecretRef] = []
     position = 0
     while (start := text.find(_OPEN, position)) >= 0:
         if start > position:
             parts.append(text[position:start])
-        expression, position = _shortest_expression(text, start + len(_OPEN))
-        parts.append(expression)
+        placeholder, position = _shortest_expression(text, start + len(_OPEN), secrets)
+        parts.append(placeholder)
     if position < len(text):
         parts.append(text[position:])
     return parts
 
 
-def _shortest_expression(text: str, start: int) -> tuple[Expression, int]:
+def _shortest_expression(text: str, start: int, secrets: set[str] | None) -> tuple[Expression | SecretRef, int]:
     # ``}}`` also ends two nested multiselect hashes, so the shortest text that compiles is the expression.
     first_error: ExpressionError | None = None
     end = text.find(_CLOSE, start)
     for _ in range(_CLOSINGS_MAX):
         if not 0 <= end - start <= EXPRESSION_LENGTH_MAX:
             break
+        inside = text[start:end].strip()
+        if secrets is not None and (secret := SecretRef.parse(inside)) is not None:
+            secrets.add(secret.name)
+            return secret, end + len(_CLOSE)
         try:
-            return Expression(text[start:end].strip()), end + len(_CLOSE)
+            return _without_secrets(inside), end + len(_CLOSE)
         except ExpressionError as error:
             first_error = first_error or error
         end = text.find(_CLOSE, end + 1)

@@ -8,12 +8,11 @@ way, such as a hash, is not the value, and stays. Values have at least 8 bytes: 
 from __future__ import annotations
 
 import base64
-import html
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from meshhook.escapes import places
 from meshhook.model import CallError, Response
 
 VALUE_BYTES_MIN: Final = 8
@@ -92,17 +91,14 @@ class Mask:
 
 
 class _Form:
-    """The ways in which one value may show."""
+    """What to look for to find one value."""
 
-    __slots__ = ("_literals", "_pattern")
+    __slots__ = ("_needles",)
 
     def __init__(self, value: bytes) -> None:
-        text = value.decode("utf-8", "surrogateescape")
         encoded = _base64_forms(value)
-        patterns = ["".join(map(_any_form_of, text)), *("".join(map(_any_form_of, form)) for form in encoded)]
-        self._pattern = re.compile("|".join(patterns), re.IGNORECASE)
-        self._literals = [text.lower(), *(form.lower() for form in encoded)]
-        self._literals += [form.translate(_URL_SAFE) for form in self._literals[1:]]
+        forms = [value, *encoded, *(form.translate(_URL_SAFE) for form in encoded)]
+        self._needles = list(dict.fromkeys(form.lower() for form in forms))
 
     def __repr__(self) -> str:
         return "_Form()"
@@ -112,14 +108,15 @@ class _Form:
         return _form_of(value)
 
     def masked(self, text: str, instead: str) -> str:
-        return self._pattern.sub(lambda _: instead, text) if self._may_hold(text) else text
-
-    def _may_hold(self, text: str) -> bool:
-        """Whether a close look is worth it: only what is escaped can hide from a plain search."""
-        if "%" in text or "\\" in text or "&" in text or "+" in text:
-            return True
-        lower = text.lower()
-        return any(literal in lower for literal in self._literals)
+        data = text.encode("utf-8", "surrogatepass")
+        spans = places(data, self._needles)
+        if not spans:
+            return text
+        pieces, at = [], 0
+        for start, end in spans:
+            pieces += [data[at:start], instead.encode()]
+            at = end
+        return b"".join([*pieces, data[at:]]).decode("utf-8", "replace")
 
 
 @lru_cache(maxsize=_KNOWN_MAX)
@@ -127,43 +124,16 @@ def _form_of(value: bytes) -> _Form:
     return _Form(value)
 
 
-_URL_SAFE: Final = str.maketrans("+/", "-_")
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
-def _base64_forms(value: bytes) -> list[str]:
+def _base64_forms(value: bytes) -> list[bytes]:
     """What of the value's base64 is the same whatever stands before and behind it, for each of the three alignments.
 
     Bits of a neighbour are in the first and the last character of some; those are left out.
     """
     forms = []
     for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + value).decode()
+        encoded = base64.b64encode(b"\0" * offset + value)
         forms.append(encoded[-(-8 * offset // 6) : 8 * (offset + len(value)) // 6])
     return forms
-
-
-@lru_cache(maxsize=4096)
-def _any_form_of(letter: str) -> str:
-    """A pattern for one character: plain, percent-encoded, escaped as in JSON, Python and HTML; in both base64 alphabets."""
-    octets = letter.encode("utf-8", "surrogateescape")
-    percent = "".join(f"%{octet:02x}" for octet in octets)
-    units = letter.encode("utf-16-be", "surrogatepass")
-    unicode = "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
-    number = ord(letter)
-    forms = [letter, percent, percent.replace("%", "%25"), unicode, f"&#{number};", f"&#x{number:x};"]
-    forms += {
-        " ": ["+"],
-        "+": ["-", "%2d"],
-        "/": ["\\/", "_", "%5f"],
-        "\n": ["\\n"],
-        "\r": ["\\r"],
-        "\t": ["\\t"],
-        "\\": ["\\\\"],
-        '"': ['\\"'],
-        "'": ["\\'"],
-    }.get(letter, [])
-    if (named := html.escape(letter)) != letter:
-        forms.append(named)
-    if not letter.isascii():
-        forms.append("".join(f"\\x{octet:02x}" for octet in octets))
-    return "(?:" + "|".join(map(re.escape, forms)) + ")"

@@ -51,7 +51,10 @@ class Sleep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One outgoing HTTP request. Times in seconds, sizes in bytes; ``redirects`` is how many may be followed."""
+    """One outgoing HTTP request. Times in seconds, sizes in bytes; ``redirects`` is how many may be followed.
+
+    ``confidential``: it holds secrets, so it must not be redirected to another origin.
+    """
 
     method: str
     url: str
@@ -61,6 +64,7 @@ class Request:
     timeout_s: float
     response_limit_bytes: int
     redirects: int
+    confidential: bool = False
 
 
 class Response(NamedTuple):
@@ -92,11 +96,16 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A node wants the outside world. ``succeeded`` says whether a response is what the workflow hoped for."""
+    """A node wants the outside world. ``succeeded`` says whether a response is what the workflow hoped for.
+
+    When it uses ``secrets`` (their names), ``request`` holds stand-ins, and ``fill`` makes the one to send from their values.
+    """
 
     request: Request
     retry: Retry
     succeeded: Callable[[Response], bool]
+    secrets: frozenset[str] = frozenset()
+    fill: Callable[[Mapping[str, str]], Request] | None = None
 
 
 Outcome = Completed | Ended | Sleep | Call

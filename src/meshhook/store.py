@@ -239,6 +239,14 @@ class Store:
         id, path, project_id, workflow, methods, published, config = rows[0]
         return Endpoint(id, path, project_id, workflow, tuple(methods), published, endpoint_config.stored(config))
 
+    async def project_of_version(self, version_id: int) -> int:
+        """Whose workflow it is that has this version."""
+        rows = await self._database.read(
+            "SELECT w.project_id FROM meshhook.versions v JOIN meshhook.workflows w ON w.id = v.workflow_id WHERE v.id = $1",
+            version_id,
+        )
+        return int(rows[0]["project_id"])
+
     async def shards(self) -> int:
         """How many shards this installation has."""
         rows = await self._database.read("SELECT value::int FROM meshhook.settings WHERE name = 'shards'")

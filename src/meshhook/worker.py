@@ -28,7 +28,7 @@ import structlog
 from meshhook.definition import parse_text
 from meshhook.errors import DatabaseError, DefinitionError, JournalError
 from meshhook.held import Held, fold
-from meshhook.model import CallError, Definition, Request, Response, Start, State
+from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
 from meshhook.store import Claimed, Store, Turn
 
@@ -43,6 +43,7 @@ _FINISH_SHARE: Final = 0.5
 """Of the time a shutdown may take, so much is for calls under way to come back."""
 
 Send = Callable[[Request, dict[str, str]], Awaitable[Response | CallError]]
+SendSecretly = Callable[[Call, int, dict[str, str]], Awaitable[Response | CallError]]
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class Worker:
     """One worker process' work on every shard.
 
     Args:
-        send: makes one outgoing request.
+        send: makes one outgoing request. send_secretly: makes one that uses secrets, of a run of this version of a workflow.
         name: unique among all workers, now and before; leases carry it.
         batch_max: runs a turn. hold_s: how long a turn may advance runs before it commits. lease_s: how long a lease lasts.
         calls_max: outgoing calls under way at once.
@@ -86,9 +87,11 @@ class Worker:
         calls_max: int = 1_000,
         shutdown_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        send_secretly: SendSecretly | None = None,
     ) -> None:
         self._store = store
         self._send = send
+        self._send_secretly = send_secretly
         self.name = name
         self._shards = shards
         self._batch_max = batch_max
@@ -260,12 +263,19 @@ class Worker:
     async def _make_call(self, held: Held, start: Start) -> None:
         headers = {"idempotency-key": f'"{held.claimed.run_id}/{start.node}"'}
         try:
-            result = await self._send(start.call.request, headers)
+            result = await self._send_call(start.call, held.state.version_id, headers)
         except Exception as error:  # noqa: BLE001 whatever it is, the run must hear of it
             _log.error("a call failed in an unexpected way", run_id=str(held.claimed.run_id), exc_info=error)
             result = CallError("broken", f"{type(error).__name__}: {error}", "unknown")
         self.counts.calls += 1
         self._note_end(held, start, result)
+
+    async def _send_call(self, call: Call, version_id: int, headers: dict[str, str]) -> Response | CallError:
+        if not call.secrets:
+            return await self._send(call.request, headers)
+        if self._send_secretly is None:
+            return CallError("secret", "this worker has no access to secrets", "no")
+        return await self._send_secretly(call, version_id, headers)
 
     def _note_end(self, held: Held, start: Start | None, result: Response | CallError | None) -> None:
         self._ended.append((held, start, result))

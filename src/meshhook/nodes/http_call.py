@@ -12,6 +12,7 @@ import msgspec
 from meshhook.errors import ExpressionError
 from meshhook.mapping import Faults, as_text, compile_expression, compile_template, is_true
 from meshhook.model import DEFAULT_PORT, Call, Context, Request, Response, Retry, Work
+from meshhook.placeholders import Filled
 
 _RETRIED_STATUSES: Final = [408, 425, 429, 500, 502, 503, 504]
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -77,19 +78,20 @@ def ports(config: dict[str, Any]) -> list[str]:
 
 
 def compile(config: dict[str, Any], faults: Faults) -> Work:
-    url = compile_template(config["url"], ".url", faults)
-    headers = compile_template(config.get("headers", {}), ".headers", faults)
-    query = compile_template(config.get("query", {}), ".query", faults)
-    body = _compile_body(config, faults)
+    secrets: set[str] = set()
+    url = compile_template(config["url"], ".url", faults, secrets)
+    headers = compile_template(config.get("headers", {}), ".headers", faults, secrets)
+    query = compile_template(config.get("query", {}), ".query", faults, secrets)
+    body = _compile_body(config, faults, secrets)
     succeeded = _compile_success(config, faults)
     retry = _retry(config.get("retry", {}))
     for name in config.get("headers", {}):
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED_HEADERS:
             faults.append((f".headers.{name}", ExpressionError(name, "is no header that can be set here")))
 
-    def call(context: Context) -> Call:
+    def request(context: Context) -> Request:
         content_type, data = body(context)
-        request = Request(
+        return Request(
             method=config.get("method", "GET"),
             url=_full_url(url(context), query(context)),
             headers=({"content-type": content_type} if content_type else {}) | _checked_headers(headers(context)),
@@ -99,23 +101,32 @@ def compile(config: dict[str, Any], faults: Faults) -> Work:
             response_limit_bytes=config.get("response_limit_bytes", 1024 * 1024),
             redirects=config.get("redirects", 5),
         )
-        return Call(request, retry, succeeded)
+
+    def call(context: Context) -> Call:
+        if not secrets:
+            return Call(request(context), retry, succeeded)
+        # What an expression finds wrong is found now; what it is made with in the end is made by ``fill``, for sending alone.
+        return Call(
+            request(context), retry, succeeded, frozenset(secrets), lambda values: request(Filled(context, values))
+        )
 
     return call
 
 
-def _compile_body(config: dict[str, Any], faults: Faults) -> Callable[[Context], tuple[str | None, bytes | None]]:
+def _compile_body(
+    config: dict[str, Any], faults: Faults, secrets: set[str]
+) -> Callable[[Context], tuple[str | None, bytes | None]]:
     if "json" in config:
-        data = compile_template(config["json"], ".json", faults)
+        data = compile_template(config["json"], ".json", faults, secrets)
         return lambda context: ("application/json", msgspec.json.encode(data(context)))
     if "form" in config:
-        form = compile_template(config["form"], ".form", faults)
+        form = compile_template(config["form"], ".form", faults, secrets)
         return lambda context: (
             "application/x-www-form-urlencoded",
             urlencode({name: as_text(value) for name, value in form(context).items()}).encode(),
         )
     if "text" in config:
-        text = compile_template(config["text"], ".text", faults)
+        text = compile_template(config["text"], ".text", faults, secrets)
         return lambda context: ("text/plain; charset=utf-8", as_text(text(context)).encode())
     return lambda context: (None, None)
 
