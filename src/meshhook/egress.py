@@ -15,7 +15,7 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -139,51 +139,47 @@ class Egress:
         await self._session.close()
 
     async def send(self, request: Request, headers: Mapping[str, str]) -> Response | CallError:
-        """Send ``request`` with further ``headers``, following redirects; never raises for what the other side does."""
+        """Send ``request`` with further ``headers``, following redirects; never raises for what the other side does.
+
+        A redirect may change the method as RFC 9110, section 15.4, says. Another origin gets neither headers that could be
+        credentials, nor a body, nor anything of a request that holds secrets.
+        """
+        way = _Way(request.method, request.url, request.body, {**request.headers, **headers}, request.confidential)
         try:
             async with asyncio.timeout(request.timeout_s):
-                return await self._follow(request, {**request.headers, **headers})
+                return await self._follow(request, way)
         except TimeoutError:
             return CallError("timeout", f"no complete answer within {request.timeout_s:g} s", "unknown")
         except AddressRefusedError as error:
-            return CallError("refused", str(error), "no")
+            return CallError("refused", str(error), way.sent)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefusedError):
-                return CallError("refused", str(error.os_error), "no")
-            return CallError("connect", f"no connection: {error.os_error.strerror or error}", "no")
+                return CallError("refused", str(error.os_error), way.sent)
+            return CallError("connect", f"no connection: {error.os_error.strerror or error}", way.sent)
         except aiohttp.ConnectionTimeoutError:
-            return CallError("connect", f"no connection within {request.connect_timeout_s:g} s", "no")
+            return CallError("connect", f"no connection within {request.connect_timeout_s:g} s", way.sent)
         except (aiohttp.InvalidURL, ValueError) as error:
-            return CallError("invalid", f"the request can't be sent: {error}", "no")
+            return CallError("invalid", f"the request can't be sent: {error}", way.sent)
         except (aiohttp.ClientError, OSError) as error:
             return CallError("broken", f"the connection broke: {str(error) or type(error).__name__}", "unknown")
 
-    async def _follow(self, request: Request, headers: dict[str, str]) -> Response | CallError:
-        method, url, body = request.method, request.url, request.body
+    async def _follow(self, request: Request, way: _Way) -> Response | CallError:
         for _ in range(request.redirects + 1):
-            self._check_literal(url)
+            self._check_literal(way.url)
             async with self._session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
+                way.method,
+                way.url,
+                data=way.body,
+                headers=way.headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.connect_timeout_s),
             ) as answer:
                 target = answer.headers.get("location")
                 if answer.status not in _REDIRECTS or target is None or request.redirects == 0:
                     return await _read(answer, request.response_limit_bytes)
-            there = urljoin(url, target)
-            if urlsplit(there).scheme not in ("http", "https"):
-                return CallError("refused", "redirected to what is no http(s) URL", "yes")
-            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
-                method, body = "GET" if method != "HEAD" else "HEAD", None
-                headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
-            if urlsplit(there)[:2] != urlsplit(url)[:2]:
-                if request.confidential:
-                    return CallError("refused", "redirected to another origin, and the request holds secrets", "yes")
-                headers = {name: value for name, value in headers.items() if name not in _CREDENTIALS}
-            url = there
+            refusal = way.redirect(answer.status, target)
+            if refusal is not None:
+                return CallError("refused", refusal, "yes")
         return CallError("redirects", f"redirected more than {request.redirects} times", "yes")
 
     def _check_literal(self, url: str) -> None:
@@ -211,7 +207,51 @@ async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandler
         raise _ConnectionBroke(str(error) or type(error).__name__) from error
 
 
-_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+@dataclass(slots=True)
+class _Way:
+    """What is sent next on the way of one request through its redirects, and whether anything was ``sent`` before."""
+
+    method: str
+    url: str
+    body: bytes | None
+    headers: dict[str, str]
+    confidential: bool
+    sent: Literal["yes", "no"] = "no"
+
+    def redirect(self, status: int, target: str) -> str | None:
+        """Turn to where a redirect leads; the reason when it may not be followed."""
+        self.sent = "yes"
+        there = urljoin(self.url, target)
+        if urlsplit(there).scheme not in ("http", "https"):
+            return "redirected to what is no http(s) URL"
+        if status == 303 or (status in (301, 302) and self.method == "POST"):
+            self.method, self.body = "GET" if self.method != "HEAD" else "HEAD", None
+            self.headers = {name: value for name, value in self.headers.items() if not name.startswith("content-")}
+        if not _same_origin(self.url, there):
+            if self.confidential:
+                return "redirected to another origin, and the request holds secrets"
+            if self.body is not None:
+                return "redirected to another origin, which does not get the body"
+            self.headers = {name: value for name, value in self.headers.items() if name in _FOR_ANYBODY}
+        self.url = there
+        return None
+
+
+_FOR_ANYBODY: Final = frozenset({"accept", "accept-language", "idempotency-key", "traceparent", "tracestate"})
+"""What another origin than the one a request was made for gets to see of it. Any other header may be a credential."""
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def _same_origin(here: str, there: str) -> bool:
+    """Whether two URLs are of one origin, or the second is the first's secure door (the same host, 80 → 443)."""
+    before, after = _origin(here), _origin(there)
+    return before == after or (before[1] == after[1] and before[::2] == ("http", 80) and after[::2] == ("https", 443))
 
 
 def _may_reach(allow: AllowList, host: str, text: str) -> bool:

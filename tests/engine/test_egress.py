@@ -68,6 +68,8 @@ class Sink:
                 return web.Response(status=int(status), headers={"retry-after": "7"})
             case ["to", target]:
                 return web.Response(status=302, headers={"location": bytes.fromhex(target).decode()})
+            case ["to", status, target]:
+                return web.Response(status=int(status), headers={"location": bytes.fromhex(target).decode()})
             case ["hang"]:
                 await self.held.wait()
             case ["reset"]:
@@ -183,12 +185,16 @@ async def test_nothing_private_is_reached_directly_by_name_or_by_redirect(sink: 
 async def test_redirects_are_followed_so_far_and_drop_what_is_not_for_others(sink: Sink, open_way: Egress) -> None:
     base, other = f"http://127.0.0.1:{sink.port}", f"http://localhost:{sink.port}"
     there = f"{base}/to/{f'{other}/end'.encode().hex()}"
-    request = request_to(there, method="POST", body=b"secret", headers={"authorization": "x", "content-type": "a/b"})
-    answer = await open_way.send(request, {})
+    request = request_to(
+        there, method="POST", body=b"secret", headers={"authorization": "x", "x-api-key": "x", "content-type": "a/b"}
+    )
+    answer = await open_way.send(request, {"idempotency-key": '"k"'})
     assert isinstance(answer, Response)
     assert answer.body == {"path": "/end", "method": "GET"}
     assert "authorization" not in sink.seen[-1].headers
     assert sink.bodies[-1] == b""
+    assert "x-api-key" not in sink.seen[-1].headers
+    assert sink.seen[-1].headers["idempotency-key"] == '"k"'
     loop = f"{base}/to/"
     for _ in range(5):
         loop = f"{base}/to/{loop.encode().hex()}"
@@ -196,3 +202,45 @@ async def test_redirects_are_followed_so_far_and_drop_what_is_not_for_others(sin
     assert isinstance(result, CallError)
     assert result.type == "redirects"
     assert json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "then"),
+    [
+        (301, "POST", "GET"), (302, "POST", "GET"), (303, "POST", "GET"), (307, "POST", "POST"), (308, "POST", "POST"),
+        (301, "PUT", "PUT"), (302, "DELETE", "DELETE"), (303, "PUT", "GET"), (303, "HEAD", "HEAD"), (308, "PATCH", "PATCH"),
+    ],
+)  # fmt: skip
+async def test_a_redirect_changes_the_method_as_the_standard_says(
+    sink: Sink, open_way: Egress, status: int, method: str, then: str
+) -> None:
+    base = f"http://127.0.0.1:{sink.port}"
+    request = request_to(
+        f"{base}/to/{status}/{f'{base}/end'.encode().hex()}", method=method, body=b"b", headers={"authorization": "x"}
+    )
+    answer = await open_way.send(request, {})
+    assert isinstance(answer, Response)
+    assert (sink.seen[-1].path, sink.seen[-1].method) == ("/end", then)
+    assert sink.bodies[-1] == (b"b" if then == method and method != "HEAD" else b"")
+    assert sink.seen[-1].headers["authorization"] == "x"  # the same origin may have it
+
+
+async def test_a_body_is_not_for_another_origin(sink: Sink, open_way: Egress) -> None:
+    there = f"http://localhost:{sink.port}/end".encode().hex()
+    request = request_to(f"http://127.0.0.1:{sink.port}/to/307/{there}", method="POST", body=b"secret")
+    result = await open_way.send(request, {})
+    assert isinstance(result, CallError)
+    assert (result.type, result.sent) == ("refused", "yes")
+    assert len(sink.seen) == 1
+
+
+async def test_what_fails_behind_a_redirect_was_sent_before_it(sink: Sink, open_way: Egress) -> None:
+    base = f"http://127.0.0.1:{sink.port}"
+    for target, expected in (
+        (f"http://127.0.0.1:{free_port()}/", "connect"),
+        ("http://169.254.169.254/", "refused"),
+        ("http://[bad/", "invalid"),
+    ):
+        result = await open_way.send(request_to(f"{base}/to/{target.encode().hex()}"), {})
+        assert isinstance(result, CallError), target
+        assert (result.type, result.sent) == (expected, "yes"), target

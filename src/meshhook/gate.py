@@ -1,0 +1,189 @@
+"""The gate before the way out: whether a worker may call a host now, or when to ask again. No call is begun that would only wait.
+
+For each host (scheme, name and port) of one worker process:
+
+- so many calls at once, fewer for a while when it answers 429, 502 or 504 (halved then, and one more for each round that goes well);
+- so many calls a second;
+- nothing before the time a ``Retry-After`` of it names;
+- nothing while its circuit is open, see ``circuit``.
+
+Who has to wait is told for how long, goes back into the queue, and costs neither a lease, nor an attempt, nor one of the calls this
+worker may make at once. Those who wait for one host are called back one after another, about as fast as it takes calls. So a host
+that is slow or down holds up its own callers and nobody else. Pure but for the calls themselves: the time is ``clock``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import structlog
+
+from meshhook.circuit import Circuit
+from meshhook.model import CallError, Request, Response
+
+_log = structlog.get_logger("meshhook.worker")
+
+RETRY_AFTER_MAX_S: Final = 60.0
+_HOSTS_MAX: Final = 10_000
+_WAIT_MIN_S: Final = 0.05
+_WAIT_MAX_S: Final = 30.0
+_OPTIMISM: Final = 0.5
+"""Who waits is called back in this share of the time it should take: an idle host costs more than asking once too often."""
+_SLOW_DOWN: Final = frozenset({429, 502, 504})
+_FAILED_STATUSES: Final = frozenset({500, 502, 503, 504})
+_FAILED_ERRORS: Final = frozenset({"connect", "timeout", "broken"})
+_NO_LIMIT: Final = 1_000_000.0
+
+Answer = Response | CallError
+Send = Callable[[Request, dict[str, str]], Awaitable[Answer]]
+Reason = Literal["busy", "rate", "asked", "circuit"]
+
+
+@dataclass(slots=True)
+class GateCounts:
+    """What the gate of one worker has done since it started: calls held back by reason, circuits opened."""
+
+    held_back: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(("busy", "rate", "asked", "circuit"), 0))
+    circuits_opened: int = 0
+
+
+@dataclass(slots=True)
+class _Host:
+    circuit: Circuit
+    limit: float
+    under_way: int = 0
+    next_start: float = 0.0
+    not_before: float = 0.0
+    seconds_a_call: float = 0.1
+    slowed_at: float = float("-inf")
+    last_in_line: float = 0.0
+
+
+class Gate:
+    """The gate of one worker process.
+
+    Args:
+        send: makes one request. per_host_max: calls to one host at once; 0 is no limit. per_host_per_s: calls to one host begun in
+            a second; 0 is no limit. circuit_failures, circuit_pause_s: see ``Circuit``. clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        per_host_max: int = 0,
+        per_host_per_s: float = 0.0,
+        circuit_failures: int = 0,
+        circuit_pause_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._send = send
+        self._limit = float(per_host_max) or _NO_LIMIT
+        self._gap_s = 1 / per_host_per_s if per_host_per_s else 0.0
+        # What one second allows may come at once.
+        self._burst_s = max(0.0, 1.0 - self._gap_s)
+        self._circuit_failures = circuit_failures
+        self._circuit_pause_s = circuit_pause_s
+        self._clock = clock
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._planned: dict[str, int] = {}
+        self.counts = GateCounts()
+
+    def plan(self) -> None:
+        """Begin to plan: what was let through before is under way by now, or never will be."""
+        self._planned.clear()
+
+    def wait_s(self, request: Request) -> float:
+        """0 when the call may be made now, which is then planned; else in how many seconds to ask again."""
+        name = host_of(request.url)
+        host, now = self._host(name), self._clock()
+        blocked = self._blocked(host, name, now)
+        if blocked is None:
+            self._planned[name] = self._planned.get(name, 0) + 1
+            host.next_start = max(host.next_start, now - self._burst_s) + self._gap_s
+            return 0.0
+        reason, least_s = blocked
+        self.counts.held_back[reason] += 1
+        return self._place_in_line(host, now, least_s)
+
+    async def send(self, request: Request, headers: dict[str, str]) -> Answer:
+        """Make a call that was let through, and learn from how it ends."""
+        host, began = self._host(host_of(request.url)), self._clock()
+        host.under_way += 1
+        try:
+            answer = await self._send(request, headers)
+        finally:
+            host.under_way -= 1
+        self._learn(host, request, answer, began, self._clock())
+        return answer
+
+    def open_circuits(self) -> int:
+        """How many hosts are left alone at the moment."""
+        now = self._clock()
+        return sum(host.circuit.state(now) != "closed" for host in self._hosts.values())
+
+    def _blocked(self, host: _Host, name: str, now: float) -> tuple[Reason, float] | None:
+        if host.not_before > now:
+            return "asked", host.not_before - now
+        if host.under_way + self._planned.get(name, 0) >= max(1, int(host.limit)):
+            return "busy", 0.0
+        if self._gap_s and (wait_s := host.next_start - now) > 0:
+            return "rate", wait_s
+        if (wait_s := host.circuit.wait_s(now)) > 0:
+            return "circuit", wait_s
+        return None
+
+    def _place_in_line(self, host: _Host, now: float, least_s: float) -> float:
+        """Seconds until this one's turn: behind the last who was told to wait, as far as the host takes one call from the next."""
+        gap_s = max(self._gap_s, host.seconds_a_call / max(1.0, host.limit)) * _OPTIMISM
+        turn = max(host.last_in_line + gap_s, now + max(least_s, _WAIT_MIN_S))
+        host.last_in_line = min(turn, now + max(_WAIT_MAX_S, least_s))
+        return host.last_in_line - now
+
+    def _learn(self, host: _Host, request: Request, answer: Answer, began: float, now: float) -> None:
+        host.seconds_a_call += (now - began - host.seconds_a_call) * 0.1
+        status = answer.status if isinstance(answer, Response) else None
+        if status in _SLOW_DOWN:
+            self._slow_down(host, began, now)
+        elif status is not None:
+            host.limit = min(self._limit, host.limit + 1 / host.limit)
+        if isinstance(answer, Response) and status in (429, 503) and (asked := answer.headers.get("retry-after", "")).isdecimal():
+            host.not_before = max(host.not_before, now + min(float(asked), RETRY_AFTER_MAX_S))
+        failed = status in _FAILED_STATUSES if isinstance(answer, Response) else answer.type in _FAILED_ERRORS
+        if host.circuit.note(now, began, failed=failed):
+            self.counts.circuits_opened += 1
+            _log.warning("a host fails: it is left alone for a while", host=host_of(request.url))
+
+    def _slow_down(self, host: _Host, began: float, now: float) -> None:
+        if began <= host.slowed_at:
+            return  # it was begun before the last time, and says nothing new
+        host.slowed_at = now
+        host.limit = max(1.0, min(host.limit, float(host.under_way + 1)) / 2)
+
+    def _host(self, name: str) -> _Host:
+        host = self._hosts.get(name)
+        if host is None:
+            if len(self._hosts) >= _HOSTS_MAX:
+                self._forget_idle()
+            host = self._hosts[name] = _Host(Circuit(self._circuit_failures, self._circuit_pause_s), self._limit)
+        else:
+            self._hosts.move_to_end(name)
+        return host
+
+    def _forget_idle(self) -> None:
+        """Make room: the half that was not asked for the longest, but for those with calls under way."""
+        for name in list(self._hosts)[: _HOSTS_MAX // 2]:
+            if not self._hosts[name].under_way:
+                del self._hosts[name]
+
+
+def host_of(url: str) -> str:
+    """Scheme, name and port: what has limits and a circuit of its own."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{(parts.hostname or '').rstrip('.')}:{port}"

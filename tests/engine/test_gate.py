@@ -1,0 +1,156 @@
+"""Who may call a host now, and what becomes of the others. By a clock of numbers, the calls answered by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from meshhook.gate import Answer, Gate, host_of
+from meshhook.model import CallError, Request, Response
+
+OK = Response(200, {}, None)
+DOWN = CallError("connect", "no connection", "no")
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class World:
+    """A gate, its clock, and calls that end when they are told to."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = Clock()
+        self.gate = Gate(self._answer, clock=self.clock, **limits)
+        self.waiting: list[asyncio.Future[Answer]] = []
+        self.tasks: list[asyncio.Task[Answer]] = []
+
+    async def _answer(self, request: Request, headers: dict[str, str]) -> Answer:
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        return await self.waiting[-1]
+
+    async def ask(self, url: str = "http://a.example/", times: int = 1) -> list[float]:
+        """As a worker does: plan, and begin what may be begun."""
+        request = Request("GET", url, {}, None, 1, 1, 1, 0)
+        self.gate.plan()
+        waits = [self.gate.wait_s(request) for _ in range(times)]
+        self.tasks += [asyncio.create_task(self.gate.send(request, {})) for wait in waits if wait == 0.0]
+        while sum(not task.done() for task in self.tasks) > sum(not future.done() for future in self.waiting):
+            await asyncio.sleep(0)
+        return waits
+
+    async def end(self, answer: Answer, times: int = 1) -> None:
+        for future in [future for future in self.waiting if not future.done()][:times]:
+            future.set_result(answer)
+        while sum(not task.done() for task in self.tasks) > sum(not future.done() for future in self.waiting):
+            await asyncio.sleep(0)
+
+
+async def test_a_host_has_so_many_calls_at_once_and_holds_up_nobody_else() -> None:
+    world = World(per_host_max=3)
+    waits = await world.ask(times=10)
+    assert [wait == 0.0 for wait in waits] == [True] * 3 + [False] * 7
+    assert await world.ask("http://b.example/", times=3) == [0.0] * 3
+    assert await world.ask("http://a.example:8080/") == [0.0]
+    assert (await world.ask())[0] > 0
+    await world.end(OK, 2)
+    assert [wait == 0.0 for wait in await world.ask(times=3)] == [True, True, False]
+    assert world.gate.counts.held_back["busy"] == 9
+
+
+async def test_those_who_wait_come_back_one_after_another() -> None:
+    world = World(per_host_max=1)
+    waits = (await world.ask(times=100))[1:]
+    assert waits == sorted(waits)
+    assert len(set(waits)) == len(waits)
+    assert waits[0] < 0.2
+
+
+async def test_a_second_begins_so_many_calls_and_no_more() -> None:
+    world = World(per_host_per_s=10)
+    begun = 0
+    for _ in range(50):  # five seconds, looked at ten times in each
+        begun += sum(wait == 0.0 for wait in await world.ask(times=5))
+        await world.end(OK, 100)
+        world.clock.now += 0.1
+    assert 10 + 48 <= begun <= 10 + 50
+    assert world.gate.counts.held_back["rate"] > 0
+
+
+async def test_a_rate_below_one_a_second_is_kept_too() -> None:
+    world = World(per_host_per_s=0.1)
+    begun = 0
+    for _ in range(61):
+        begun += sum(wait == 0.0 for wait in await world.ask())
+        world.clock.now += 1
+    assert begun == 7
+
+
+async def test_a_call_that_was_planned_and_never_made_takes_no_place() -> None:
+    world = World(per_host_max=1)
+    request = Request("GET", "http://a.example/", {}, None, 1, 1, 1, 0)
+    for _ in range(3):
+        world.gate.plan()
+        assert world.gate.wait_s(request) == 0.0
+        assert world.gate.wait_s(request) > 0.0
+
+
+async def test_a_host_that_is_down_is_tried_by_one_until_it_is_back() -> None:
+    world = World(circuit_failures=5, circuit_pause_s=10)
+    assert await world.ask(times=5) == [0.0] * 5
+    await world.end(DOWN, 5)
+    assert world.gate.counts.circuits_opened == 1
+    assert world.gate.open_circuits() == 1
+    assert all(wait >= 10 for wait in await world.ask(times=3))
+    assert await world.ask("http://b.example/") == [0.0]
+    world.clock.now += 10.5
+    assert [wait == 0.0 for wait in await world.ask(times=3)] == [True, False, False]
+    await world.end(OK, 100)
+    assert world.gate.open_circuits() == 0
+    assert await world.ask(times=3) == [0.0] * 3
+
+
+@pytest.mark.parametrize("answer", [Response(404, {}, None), Response(429, {}, None), CallError("refused", "", "no")])
+async def test_what_is_not_the_hosts_failure_opens_nothing(answer: Answer) -> None:
+    world = World(circuit_failures=2)
+    for _ in range(10):
+        await world.ask()
+        await world.end(answer)
+    assert world.gate.counts.circuits_opened == 0
+
+
+async def test_a_host_that_asks_for_time_gets_it() -> None:
+    world = World()
+    await world.ask()
+    await world.end(Response(429, {"retry-after": "7"}, None))
+    assert (await world.ask())[0] >= 7
+    world.clock.now += 7
+    assert await world.ask() == [0.0]
+    await world.end(Response(429, {"retry-after": "86400"}, None))
+    assert (await world.ask())[0] <= 61
+
+
+@pytest.mark.parametrize("status", [429, 502, 504])
+async def test_a_host_that_has_too_much_gets_less_and_then_more_again(status: int) -> None:
+    world = World(per_host_max=8)
+    await world.ask(times=8)
+    await world.end(Response(status, {}, None), 8)  # one answer halves, the others were begun before it
+    world.clock.now += 1
+    assert sum(wait == 0.0 for wait in await world.ask(times=8)) == 4
+    for _ in range(10):
+        await world.end(OK, 100)
+        world.clock.now += 1
+        await world.ask(times=20)
+    await world.end(OK, 100)
+    assert sum(wait == 0.0 for wait in await world.ask(times=20)) == 8
+
+
+def test_a_host_is_scheme_name_and_port() -> None:
+    assert host_of("http://A.example./x") == host_of("http://a.example:80/y") == "http://a.example:80"
+    assert host_of("https://a.example") == "https://a.example:443"
+    assert host_of("http://[::1]:8080/") == "http://::1:8080"
