@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from meshhook import chores
 from meshhook.accept import Acceptor
 from meshhook.api import bridge
+from meshhook.api.gate import Gate
 from meshhook.api.hooks import PREFIX, Endpoints, Hooks
 from meshhook.api.metrics import ApiMetrics
 from meshhook.api.rest import Rest, make_rest
@@ -33,6 +34,7 @@ from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
 from meshhook.key_source import KeySource
 from meshhook.metrics import WorkerMetrics
+from meshhook.rate import IDLE_S, Rates
 from meshhook.secret_calls import SecretCalls
 from meshhook.store import Store
 from meshhook.vault import Vault
@@ -84,12 +86,15 @@ async def _serve_until(
     )
     endpoints = Endpoints(store)
     door = Door(lag_max_s=settings.lag_max_ms / 1000, backlog_max=settings.backlog_max)
-    hooks = Hooks(acceptor, endpoints, door, metrics, body_limit_bytes=settings.body_limit_bytes)
+    rates = Rates(store.lease_tokens)
+    gate = Gate(rates, settings.proxies, check_s=settings.schema_check_ms / 1000)
+    hooks = Hooks(acceptor, endpoints, door, metrics, gate, body_limit_bytes=settings.body_limit_bytes)
     metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
     rest = make_rest(settings, database, registry, on_change=endpoints.forget, admit=hooks.admit)
     server = _server(settings, hooks, rest)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))
+        giving_back = tasks.create_task(_every(IDLE_S, rates.give_back))
         serving = tasks.create_task(server.serve())
         with suppress(DatabaseError):
             await rest.warn_without_keys()
@@ -102,6 +107,8 @@ async def _serve_until(
             await acceptor.close()
         await _quiet(hooks)
         watching.cancel()
+        giving_back.cancel()
+        await rates.close()
         server.stop()  # type: ignore[no-untyped-call]
         await serving
     _log.info("stopped")

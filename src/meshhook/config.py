@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from meshhook.addresses import AddressList
 from meshhook.errors import ConfigError
 
 PREFIX: Final = "MESHHOOK_"
@@ -76,6 +77,18 @@ class Settings:
     )
     dedupe_hours: float = setting(24.0, "How long the key of a delivery is remembered.", least=0.01, most=24 * 366)
 
+    trusted_proxies: str = setting(
+        "",
+        "Addresses and ranges of proxies whose `X-Forwarded-For` is believed, separated by commas: `10.0.0.0/8, fd00::/8`.",
+        default_shown="none",
+    )
+    schema_check_ms: float = setting(
+        100.0,
+        "How long the payloads of one request may be checked against the schema of their endpoint; over it 422.",
+        least=1,
+        most=10_000,
+    )
+
     accept_batch_max: int = setting(500, "Deliveries in one commit, at most.", least=1, most=10_000)
     accept_buffer_max: int = setting(
         10_000,
@@ -134,6 +147,11 @@ class Settings:
     log_level: str = setting(
         "info", "What is logged: this and what is graver.", choices=("debug", "info", "warning", "error")
     )
+
+    @property
+    def proxies(self) -> AddressList:
+        """The proxies whose word about the address of a sender is taken."""
+        return AddressList(entries(self.trusted_proxies))
 
     @property
     def is_loopback(self) -> bool:
@@ -261,9 +279,24 @@ def is_allowed(name: str, value: Any) -> bool:
         return str(value).startswith(("postgresql://", "postgres://")) or value == ""
     if name == "host":
         return bool(value) and not any(character.isspace() for character in value)
+    if name == "trusted_proxies":
+        return are_addresses(value)
     if rule["choices"]:
         return value in rule["choices"]
     return True if rule["least"] is None else bool(rule["least"] <= value <= rule["most"])
+
+
+def are_addresses(text: str) -> bool:
+    try:
+        AddressList(entries(text))
+    except ValueError:
+        return False
+    return True
+
+
+def entries(text: str) -> list[str]:
+    """The parts of a list separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def allowed(name: str) -> str:
@@ -281,6 +314,7 @@ def allowed(name: str) -> str:
         "host": "an address or a host name",
         "data_dir": "a folder",
         "outbound_allow": "names and ranges",
+        "trusted_proxies": "addresses and ranges",
         "secrets_key_file": "a file",
         "secrets_key_env": "a name that does not begin with `MESHHOOK_`",
         "secrets_key_command": "words as for a shell, started without one",

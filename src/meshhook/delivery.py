@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -74,14 +74,30 @@ def trigger_json(
     Raises:
         Refusal: 400 ``invalid-json``: the content type says JSON and the body is none, or nested too deeply.
     """
-    head = {
+    return trigger_of(method, path, query_string, headers, content_type, body_json(content_type, body))
+
+
+def trigger_of(
+    method: str,
+    path: str,
+    query_string: str,
+    headers: Iterable[tuple[str, str]],
+    content_type: str,
+    data: str,
+    *,
+    event: Mapping[str, Any] | None = None,
+) -> str:
+    """The ``trigger`` of a delivery whose body became ``data`` (JSON text); ``event`` holds the attributes of a CloudEvent."""
+    head: dict[str, Any] = {
         "method": method,
         "path": path,
         "query": _grouped(parse_qsl(query_string, keep_blank_values=True)) if query_string else {},
         "headers": {name: value for name, value in headers if _is_kept(name)},
         "content_type": content_type or None,
     }
-    return _encode_json(head)[:-1].decode() + ',"body":' + body_json(content_type, body) + "}"
+    if event is not None:
+        head["event"] = event
+    return _encode_json(head)[:-1].decode() + ',"body":' + data + "}"
 
 
 def body_json(content_type: str, body: bytes) -> str:

@@ -75,8 +75,8 @@ class Rates:
         self._held: dict[int, _Held] = {}
         self._asks: Batcher[Ask, Lease] = Batcher(lease, batch_max=_ENDPOINTS_MAX, waiting_max=_WAITING_MAX)
 
-    async def take(self, endpoint_id: int, quota: Quota, count: int = 1) -> Standing:
-        """Let ``count`` deliveries in, all of them or none.
+    async def take(self, endpoint_id: int, quota: Quota) -> Standing:
+        """Let one delivery in.
 
         Raises:
             Refusal: 429, with the seconds after which to come back. Unavailable, OutcomeUnknown: the database did not answer.
@@ -84,13 +84,17 @@ class Rates:
         held = self._held_of(endpoint_id, quota)
         now = self._clock()
         while held.tokens < 1 and now >= held.empty_until:
-            await self._lease(endpoint_id, held, count)
+            await self._lease(endpoint_id, held)
             now = self._clock()
         held.used_at = now
         if held.tokens < 1:
             raise _too_fast(held, now)
-        held.tokens -= count
+        held.tokens -= 1
         return _standing(held)
+
+    def charge(self, endpoint_id: int, quota: Quota, count: int) -> None:
+        """Count further events of a delivery that was let in; those to come wait for it."""
+        self._held_of(endpoint_id, quota).tokens -= count
 
     async def give_back(self) -> None:
         """Return what was not needed for a while, and forget endpoints that nobody calls; to be called about once a second."""
@@ -114,15 +118,15 @@ class Rates:
             held = self._held[endpoint_id] = _Held(quota)
         return held
 
-    async def _lease(self, endpoint_id: int, held: _Held, count: int) -> None:
+    async def _lease(self, endpoint_id: int, held: _Held) -> None:
         """Get more tokens, together with everybody who waits for this endpoint's."""
-        held.waiting += count
+        held.waiting += 1
         try:
             if held.leasing is None:
                 held.leasing = asyncio.ensure_future(self._ask(endpoint_id, held))
             await asyncio.shield(held.leasing)
         finally:
-            held.waiting -= count
+            held.waiting -= 1
 
     async def _ask(self, endpoint_id: int, held: _Held) -> Lease:
         try:

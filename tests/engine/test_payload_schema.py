@@ -28,7 +28,7 @@ ORDER = {
 def refusal(schema: Any, payload: Any, check_s: float = 5.0) -> Refusal | None:
     assert faults_of_schema(schema) == []
     try:
-        PayloadSchema(schema, check_s=check_s).check(payload)
+        PayloadSchema(schema).check(payload, check_s=check_s)
     except Refusal as found:
         return found
     return None
@@ -120,6 +120,8 @@ def test_the_bound_leaves_nothing_behind() -> None:
     before = signal.getsignal(signal.SIGALRM)
     with pytest.raises(TooSlow):
         within(0.01, lambda: [None for _ in iter(int, 1)])
+    with pytest.raises(TooSlow):
+        within(-1.0, lambda: 7)
     assert within(5.0, lambda: 7) == 7
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert signal.getsignal(signal.SIGALRM) == before
@@ -157,7 +159,7 @@ def test_whatever_schema_comes_is_refused_or_judges(schema: Any, payload: Any) -
     if faults_of_schema(schema) == []:
         found = None
         try:
-            PayloadSchema(schema, check_s=5.0).check(payload)
+            PayloadSchema(schema).check(payload, check_s=5.0)
         except Refusal as caught:
             found = caught.problem
         assert found in (None, "invalid-payload")

@@ -96,8 +96,10 @@ async def test_a_delivery_costs_no_round_trip() -> None:
 async def test_a_batch_is_let_in_whole_and_paid_for_later() -> None:
     clock = FakeClock()
     rates = Rates(Bucket(clock).lease, clock)
-    assert (await rates.take(1, MINUTE, 150)).left == 0
-    for wait_s in (59, 2, 29):
+    assert (await rates.take(1, MINUTE)).left == 59
+    rates.charge(1, MINUTE, 149)
+    assert await admitted(rates, 1) == 0
+    for wait_s in (60, 30):
         clock.now += wait_s
         assert await admitted(rates, 1) == 0
     clock.now += 3

@@ -1,12 +1,13 @@
 """``POST /hooks/{path}``: the hot path, straight on RSGI.
 
 The story of one webhook: is the door open → does the endpoint exist → read the body → make a delivery of it → commit → 202.
+An endpoint with settings has a gate on that way (see ``gate``): who may send, how fast, and what.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -14,15 +15,18 @@ from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defi
 
 from meshhook.accept import Acceptor, overloaded, unknown_endpoint
 from meshhook.api import problems
+from meshhook.api.gate import Batch, Gate
 from meshhook.api.metrics import ApiMetrics
+from meshhook.api.replies import JSON, Answer, accept_batch, told
 from meshhook.delivery import dedupe_key, trigger_json
 from meshhook.door import Door
+from meshhook.endpoint_config import EndpointConfig
 from meshhook.errors import Refusal
+from meshhook.handshake import agreement
 from meshhook.store import Endpoint, Store
 
 PREFIX: Final = "/hooks/"
-_JSON: Final = [("content-type", "application/json")]
-_LAST_JSON: Final = [*_JSON, ("connection", "close")]
+_LAST: Final = ("connection", "close")
 _ENDPOINT_TTL_S: Final = 2.0
 _ENDPOINTS_MAX: Final = 10_000
 _log = structlog.get_logger("meshhook.hooks")
@@ -71,6 +75,7 @@ class Hooks:
         endpoints: Endpoints,
         door: Door,
         metrics: ApiMetrics,
+        gate: Gate,
         *,
         body_limit_bytes: int,
         clock: Callable[[], float] = time.monotonic,
@@ -79,6 +84,7 @@ class Hooks:
         self._endpoints = endpoints
         self._door = door
         self._metrics = metrics
+        self._gate = gate
         self._body_limit_bytes = body_limit_bytes
         self._clock = clock
         self._under_way = 0
@@ -95,12 +101,14 @@ class Hooks:
         self._under_way += 1
         try:
             self.admit()
-            answer = await self._take(scope, protocol)
+            answer = await self._answer(scope, protocol)
         except Exception as error:  # noqa: BLE001 the sender is always answered; what is not his fault is logged
             self._refuse(scope, protocol, error)
         else:
-            protocol.response_bytes(202, _LAST_JSON if self.closing else _JSON, answer)
-            self._metrics.accepted(self._clock() - began)
+            headers = [*answer.headers, _LAST] if self.closing else answer.headers
+            protocol.response_bytes(answer.status, headers, answer.body)
+            if answer.stored:
+                self._metrics.accepted(self._clock() - began)
         finally:
             self._under_way -= 1
 
@@ -115,34 +123,39 @@ class Hooks:
         if (retry_after_s := self._door.refusal(self._clock())) is not None:
             raise overloaded("Accepted runs wait too long already.", retry_after_s)
 
-    async def _take(self, scope: Any, protocol: Any) -> bytes:
-        endpoint = await self._endpoint_of(scope)
+    async def _answer(self, scope: Any, protocol: Any) -> Answer:
+        endpoint = await self._endpoints.get(scope.path.removeprefix(PREFIX))
+        if endpoint is None:
+            raise unknown_endpoint()
+        if scope.method not in endpoint.methods:
+            return _agree(scope, endpoint)
+        if endpoint.config is not None:
+            return await self._take_with(endpoint.config, endpoint, scope, protocol)
+        return await self._take(endpoint, scope, protocol)
+
+    async def _take(self, endpoint: Endpoint, scope: Any, protocol: Any) -> Answer:
         headers = scope.headers
         key = dedupe_key(headers.get("idempotency-key"), headers.get("webhook-id"))
         body = await self._body(headers.get("content-length"), protocol)
         trigger = trigger_json(
             scope.method, scope.path, scope.query_string, headers.items(), headers.get("content-type", ""), body
         )
-        run_id, duplicate = await self._acceptor.accept(endpoint.id, key, body, trigger)
-        return (
-            f'{{"run_id":"{run_id}","status_url":"/api/v1/runs/{run_id}",'
-            f'"duplicate":{"true" if duplicate else "false"}}}'
-        ).encode()
+        accepted = await self._acceptor.accept(endpoint.id, key, body, trigger)
+        return Answer(202, JSON, told(accepted))
 
-    async def _endpoint_of(self, scope: Any) -> Endpoint:
-        endpoint = await self._endpoints.get(scope.path.removeprefix(PREFIX))
-        if endpoint is None:
-            raise unknown_endpoint()
-        if scope.method not in endpoint.methods:
-            allowed = ", ".join(endpoint.methods)
-            raise Refusal(
-                405,
-                "method-not-allowed",
-                "This endpoint takes other methods",
-                f"{scope.method} is not among the methods of this endpoint: {allowed}.",
-                headers={"allow": allowed},
-            )
-        return endpoint
+    async def _take_with(self, config: EndpointConfig, endpoint: Endpoint, scope: Any, protocol: Any) -> Answer:
+        """The same for an endpoint with settings."""
+        headers = scope.headers
+        standing = await self._gate.admit(scope, endpoint, config)
+        key = dedupe_key(headers.get("idempotency-key"), headers.get("webhook-id"))
+        body = await self._body(headers.get("content-length"), protocol)
+        made = self._gate.read(scope, endpoint, config, key, body)
+        if isinstance(made, Batch):
+            answer = await accept_batch(self._acceptor, endpoint.id, made, scope.path)
+        else:
+            accepted = await self._acceptor.accept(endpoint.id, made.key, made.content, made.trigger)
+            answer = Answer(202, JSON, told(accepted))
+        return answer if standing is None else answer.having(standing.headers())
 
     async def _body(self, content_length: str | None, protocol: Any) -> bytes:
         """The raw body, never more of it in memory than the limit and one chunk."""
@@ -185,6 +198,36 @@ class Hooks:
         self._metrics.refused(refusal.problem)
         headers = [("content-type", problems.CONTENT_TYPE), *refusal.headers.items()]
         protocol.response_bytes(refusal.status, headers, problems.document(refusal, scope.path))
+
+
+def _agree(scope: Any, endpoint: Endpoint) -> Answer:
+    """What is told to a method the endpoint does not take: OPTIONS may be a handshake.
+
+    Raises:
+        Refusal: 405, or it does not agree.
+    """
+    config, headers = endpoint.config, scope.headers
+    if scope.method != "OPTIONS" or config is None or config.handshake is None:
+        raise _other_method(scope.method, endpoint.methods)
+    agreed = agreement(
+        headers.get("webhook-request-origin"),
+        headers.get("webhook-request-rate"),
+        config.handshake,
+        config.rate_limit,
+        endpoint.methods,
+    )
+    return Answer(200, agreed, b"", stored=False)
+
+
+def _other_method(method: str, methods: Sequence[str]) -> Refusal:
+    allowed = ", ".join(methods)
+    return Refusal(
+        405,
+        "method-not-allowed",
+        "This endpoint takes other methods",
+        f"{method} is not among the methods of this endpoint: {allowed}.",
+        headers={"allow": allowed},
+    )
 
 
 def _incomplete() -> Refusal:

@@ -107,6 +107,12 @@ class Accepted(msgspec.Struct, frozen=True):
     duplicate: bool
 
 
+class AcceptedBatch(msgspec.Struct, frozen=True):
+    """What became of each event of a batch, in order: ``status`` 202 with its run, else a problem document."""
+
+    items: list[dict[str, Any]]
+
+
 class _Complete(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         return msgspec.json.encode(completed(openapi_schema))
@@ -115,7 +121,7 @@ class _Complete(JsonRenderPlugin):
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schemas of raw bodies and the hot path."""
     _, made = msgspec.json.schema_components(
-        [EndpointWrite, EndpointCreate, Accepted], ref_template=_SCHEMAS + "{name}"
+        [EndpointWrite, EndpointCreate, Accepted, AcceptedBatch], ref_template=_SCHEMAS + "{name}"
     )
     schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}
     return {
@@ -176,14 +182,27 @@ _HOOKS: Final[dict[str, Any]] = {
         "responses": {
             "202": {
                 "description": "Stored.",
-                "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "Accepted"}}},
+                "content": {
+                    "application/json": {
+                        "schema": {"oneOf": [{"$ref": _SCHEMAS + "Accepted"}, {"$ref": _SCHEMAS + "AcceptedBatch"}]}
+                    }
+                },
             },
-            "400": _problem("No valid JSON under a JSON content type, or a bad key."),
+            "207": {
+                "description": "Some events of a batch are stored, others refused; each item says what became of it.",
+                "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "AcceptedBatch"}}},
+            },
+            "400": _problem("No valid JSON under a JSON content type, no CloudEvent, or a key that is bad or missing."),
+            "403": _problem("The endpoint takes nothing from this address."),
             "404": _problem("There is no such endpoint."),
             "405": _problem("The endpoint takes other methods."),
             "409": _problem("The workflow is not published."),
-            "413": _problem("The body is too large."),
-            "422": _problem("The key was used with another body."),
+            "413": _problem("The body, or the batch, is too large."),
+            "415": _problem("No event format that the endpoint takes."),
+            "422": _problem(
+                "The key was used with another body, or the payload does not fit the schema of the endpoint."
+            ),
+            "429": _problem("More than the endpoint takes in a time; send again after Retry-After seconds."),
             "500": _problem("Something broke; whether it was stored is unknown."),
             "503": _problem("Nothing was stored; send again after Retry-After seconds."),
             "504": _problem("Whether it was stored is unknown; send again with the same key."),

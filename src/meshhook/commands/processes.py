@@ -32,6 +32,8 @@ SERVE = (
     "accept_buffer_max",
     "accept_linger_ms",
     "dedupe_hours",
+    "trusted_proxies",
+    "schema_check_ms",
 )
 DOOR = ("backlog_max", "lag_max_ms")
 WORK = (

@@ -1,0 +1,91 @@
+"""What the door answers: to one delivery, and to a batch item by item."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+
+from meshhook.accept import Accepted, Acceptor
+from meshhook.api import problems
+from meshhook.api.gate import Batch, Parcel
+from meshhook.errors import Refusal
+
+JSON: Final = [("content-type", "application/json")]
+_UNTOLD: Final = 500
+_log = structlog.get_logger("meshhook.hooks")
+
+
+class Answer(NamedTuple):
+    """One response. ``stored``: something was accepted, or had been before."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    stored: bool = True
+
+    def having(self, headers: Sequence[tuple[str, str]]) -> Answer:
+        """The same with further header fields."""
+        return self._replace(headers=[*self.headers, *headers])
+
+
+def told(accepted: Accepted) -> bytes:
+    """What is told of a delivery that was accepted."""
+    run_id, duplicate = accepted
+    return (
+        f'{{"run_id":"{run_id}","status_url":"/api/v1/runs/{run_id}","duplicate":{"true" if duplicate else "false"}}}'
+    ).encode()
+
+
+async def accept_batch(acceptor: Acceptor, endpoint_id: int, batch: Batch, path: str) -> Answer:
+    """Accept each event of a batch on its own; one commit takes them all when they come to one shard.
+
+    Answers 202 when all are stored. 207 when some are refused for good: each item says what became of it. When every item is
+    refused for the same reason, that is the answer. When some may be stored later, 504: sending all of it again is right then,
+    for what is stored is known by its source and id.
+
+    Raises:
+        Refusal: as said.
+    """
+    outcomes = await asyncio.gather(*(_accept(acceptor, endpoint_id, item) for item in batch.items))
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+    items = [_item(outcome, path) for outcome in outcomes]
+    if not refused:
+        return Answer(HTTPStatus.ACCEPTED, JSON, msgspec.json.encode({"items": items}))
+    if len(refused) == len(outcomes) and len({refusal.problem for refusal in refused}) == 1:
+        first = refused[0]
+        raise Refusal(
+            first.status, first.problem, first.title, first.detail, first.headers, {**first.extra, "items": items}
+        )
+    if any(refusal.status >= _UNTOLD for refusal in refused):
+        raise Refusal(
+            504,
+            "batch-incomplete",
+            "Not all of the batch could be stored",
+            "Some events were stored, others not; `items` says which. Send the whole batch again: nothing can run twice.",
+            headers={"retry-after": "1"},
+            extra={"items": items},
+        )
+    return Answer(HTTPStatus.MULTI_STATUS, JSON, msgspec.json.encode({"items": items}))
+
+
+async def _accept(acceptor: Acceptor, endpoint_id: int, item: Parcel | Refusal) -> Accepted | Refusal:
+    if isinstance(item, Refusal):
+        return item
+    try:
+        return await acceptor.accept(endpoint_id, item.key, item.content, item.trigger)
+    except Exception as error:  # noqa: BLE001 whatever befalls one event is told of it, and its neighbours go on
+        refusal = problems.as_refusal(error)
+        if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("an event of a batch failed", endpoint=endpoint_id, exc_info=error)
+        return refusal
+
+
+def _item(outcome: Accepted | Refusal, path: str) -> dict[str, Any] | msgspec.Raw:
+    if isinstance(outcome, Refusal):
+        return msgspec.Raw(problems.document(outcome, path))
+    return {"status": HTTPStatus.ACCEPTED, **msgspec.json.decode(told(outcome))}
