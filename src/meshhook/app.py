@@ -32,6 +32,7 @@ from meshhook.db.connect import Database, connect_once, listen
 from meshhook.door import Door
 from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
+from meshhook.hosts import Hosts
 from meshhook.key_source import KeySource
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
@@ -187,10 +188,18 @@ async def work(settings: Settings) -> int:
 async def _work_until(
     stop: asyncio.Event, settings: Settings, store: Store, shards: int, name: str, vault: Vault
 ) -> None:
-    egress = Egress(AllowList.parse(settings.outbound_allow), per_host_max=settings.calls_per_host_max)
+    egress = Egress(AllowList.parse(settings.outbound_allow))
+    hosts = Hosts(
+        per_host_max=settings.calls_per_host_max,
+        per_host_per_s=settings.calls_per_host_per_s,
+        circuit_failures=settings.circuit_failures,
+        circuit_pause_s=settings.circuit_pause_s,
+    )
+    send = hosts.around(egress.send)
     worker = Worker(
         store,
-        egress.send,
+        send,
+        hosts=hosts,
         name=name,
         shards=shards,
         batch_max=settings.claim_batch_max,
@@ -199,9 +208,9 @@ async def _work_until(
         poll_s=settings.poll_ms / 1000,
         calls_max=settings.calls_max,
         shutdown_s=settings.shutdown_s,
-        send_secretly=SecretCalls(vault, store.project_of_version, egress.send).send,
+        send_secretly=SecretCalls(vault, store.project_of_version, send).send,
     )
-    metrics = WorkerMetrics(worker.counts, settings.host, settings.metrics_port)
+    metrics = WorkerMetrics(worker.counts, hosts, settings.host, settings.metrics_port)
     async with asyncio.TaskGroup() as tasks:
         beside = [
             tasks.create_task(_listen(settings.database_url, worker.wake)),

@@ -125,7 +125,26 @@ class Settings:
     poll_ms: float = setting(200.0, "How often a worker looks for work that it was not told of.", least=1, most=60_000)
     calls_max: int = setting(1_000, "Outgoing calls of one worker under way at once, at most.", least=1, most=100_000)
     calls_per_host_max: int = setting(
-        100, "Outgoing connections of one worker to one host, at most; 0 is no limit.", least=0, most=100_000
+        100, "Outgoing calls of one worker to one host at once, at most; 0 is no limit.", least=0, most=100_000
+    )
+    calls_per_host_per_s: float = setting(
+        0.0,
+        "Outgoing calls of one worker to one host begun in a second, at most; 0 is no limit.",
+        least=0,
+        most=100_000,
+    )
+    circuit_failures: int = setting(
+        20,
+        "So many failed calls to a host within 10 s, when they are at least half of all, and a worker leaves it alone for a while; "
+        "0 is never.",
+        least=0,
+        most=100_000,
+    )
+    circuit_pause_s: float = setting(
+        10.0,
+        "How long a worker leaves a failing host alone at first; twice as long after each failed try.",
+        least=0.1,
+        most=3_600,
     )
     outbound_allow: str = setting(
         "",

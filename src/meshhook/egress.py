@@ -118,15 +118,14 @@ class Egress:
     """The way out of one worker process: one pool of connections.
 
     Args:
-        allow: what may be reached although it is not public. per_host_max: connections to one host at once, at most.
+        allow: what may be reached although it is not public.
     """
 
-    def __init__(self, allow: AllowList, *, per_host_max: int = 0) -> None:
+    def __init__(self, allow: AllowList) -> None:
         self._allow = allow
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_GuardedResolver(allow), limit=0, limit_per_host=per_host_max, ttl_dns_cache=30
-            ),
+            # How many calls there are at once is for `hosts` to say: here a call would wait under a lease.
+            connector=aiohttp.TCPConnector(resolver=_GuardedResolver(allow), limit=0, ttl_dns_cache=30),
             trust_env=False,
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -15,8 +15,9 @@ import structlog
 
 from meshhook import machine
 from meshhook.errors import JournalError
-from meshhook.model import CallError, Definition, Event, Response, Start, State, Wants
+from meshhook.model import CallError, Definition, Event, Request, Response, Start, State, Wants
 from meshhook.store import Append, Claimed
+from meshhook.tracing import trace_headers
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -105,13 +106,16 @@ class Held:
         except Exception as error:  # noqa: BLE001 as above
             self._break(error)
 
-    def place(self, *, room: bool) -> list[Start]:
+    def place(self, *, room: bool, wait_s: Callable[[Request], float]) -> list[Start]:
         """Decide what becomes of the run with its next commit, and write down what must be: leases, calls about to be made.
 
-        ``room`` says whether this worker may make more calls. Returns the calls to make once the commit is done.
+        ``room`` says whether this worker may make more calls; ``wait_s`` how long one must wait for its host. Returns the calls
+        to make once the commit is done.
         """
         if self.finished:
             return []
+        if not self.cut and (room or self.calls):
+            self._hold_back(wait_s)
         starting = self.wants.calls if not self.cut and (room or self.calls) else []
         if starting:
             self._put(machine.begin_calls(self.state, self.wants))
@@ -122,6 +126,17 @@ class Held:
             self.due = self.wants.wake_at if not self.wants.calls else self.now() + NO_ROOM
             self.release()
         return starting
+
+    def _hold_back(self, wait_s: Callable[[Request], float]) -> None:
+        """Leave out the calls that must wait, as if they were not wanted yet: no attempt of them is begun."""
+        wanted, self.wants.calls = self.wants.calls, []
+        for start in wanted:
+            seconds = wait_s(start.call.request)
+            if seconds > 0:
+                at = self.now() + timedelta(seconds=seconds)
+                self.wants.wake_at = min(at, self.wants.wake_at or at)
+            else:
+                self.wants.calls.append(start)
 
     def release(self) -> None:
         """Give the lease back."""
@@ -163,6 +178,13 @@ class Held:
     def _take(self, body: dict[str, Any]) -> None:
         machine.apply(self.state, body)
         self.pending.append(_encode(body))
+
+
+def call_headers(state: State, run_id: str, start: Start) -> dict[str, str]:
+    """What an attempt of a call carries beside what its node says: the same key each time, and a span of its own."""
+    received = state.trigger.get("headers") if isinstance(state.trigger, dict) else None
+    trace = trace_headers(received if isinstance(received, dict) else {}, run_id, start.node, start.attempt)
+    return {"idempotency-key": f'"{run_id}/{start.node}"', **trace}
 
 
 def fold(run: Claimed) -> State | JournalError:

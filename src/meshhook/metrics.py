@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from meshhook.hosts import Hosts
 from meshhook.worker import Counts
 
 _HELP = {
@@ -23,10 +24,11 @@ _HELP = {
 
 
 class WorkerMetrics:
-    """Serves ``counts`` at ``http://host:port/metrics``; nothing when ``port`` is 0."""
+    """Serves what a worker counts at ``http://host:port/metrics``; nothing when ``port`` is 0."""
 
-    def __init__(self, counts: Counts, host: str, port: int) -> None:
+    def __init__(self, counts: Counts, hosts: Hosts, host: str, port: int) -> None:
         self._counts = counts
+        self._hosts = hosts
         self._server: Any = None
         if port:
             registry = CollectorRegistry()
@@ -37,6 +39,20 @@ class WorkerMetrics:
         """Called by a scrape."""
         for name, text in _HELP.items():
             yield CounterMetricFamily(f"meshhook_worker_{name}", text, value=getattr(self._counts, name))
+        held_back = CounterMetricFamily(
+            "meshhook_worker_calls_held_back",
+            "Times a call had to wait for its host: too many at once, too many a second, asked to wait, circuit open.",
+            labels=["reason"],
+        )
+        for reason, count in self._hosts.counts.held_back.items():
+            held_back.add_metric([reason], count)
+        yield held_back
+        opened = self._hosts.counts.circuits_opened
+        yield CounterMetricFamily(
+            "meshhook_worker_circuits_opened", "Times a failing host was left alone.", value=opened
+        )
+        text = "Hosts left alone at the moment."
+        yield GaugeMetricFamily("meshhook_worker_circuits_open", text, value=self._hosts.open_circuits())
 
     def close(self) -> None:
         """Stop serving."""

@@ -27,7 +27,8 @@ import structlog
 
 from meshhook.definition import parse_text
 from meshhook.errors import DatabaseError, DefinitionError, JournalError
-from meshhook.held import Held, fold
+from meshhook.held import Held, call_headers, fold
+from meshhook.hosts import Hosts
 from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
 from meshhook.store import Claimed, Store, Turn
@@ -65,6 +66,7 @@ class Worker:
 
     Args:
         send: makes one outgoing request. send_secretly: makes one that uses secrets, of a run of this version of a workflow.
+        hosts: says which hosts may be called now.
         name: unique among all workers, now and before; leases carry it.
         batch_max: runs a turn. hold_s: how long a turn may advance runs before it commits. lease_s: how long a lease lasts.
         calls_max: outgoing calls under way at once.
@@ -88,10 +90,12 @@ class Worker:
         shutdown_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         send_secretly: SendSecretly | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
         self._store = store
         self._send = send
         self._send_secretly = send_secretly
+        self._hosts = hosts or Hosts()
         self.name = name
         self._shards = shards
         self._batch_max = batch_max
@@ -233,9 +237,10 @@ class Worker:
 
     def _place(self, runs: list[Held]) -> list[tuple[Held, Start]]:
         starting: list[tuple[Held, Start]] = []
+        self._hosts.plan()
         for held in runs:
             room = len(self._calling) + len(starting) < self._calls_max and not self._stopping.is_set()
-            starting += [(held, start) for start in held.place(room=room)]
+            starting += [(held, start) for start in held.place(room=room, wait_s=self._hosts.wait_s)]
         return starting
 
     def _keep(self, shard: int, runs: list[Held], refused: set[UUID]) -> None:
@@ -261,7 +266,7 @@ class Worker:
                 task.add_done_callback(self._calling.discard)
 
     async def _make_call(self, held: Held, start: Start) -> None:
-        headers = {"idempotency-key": f'"{held.claimed.run_id}/{start.node}"'}
+        headers = call_headers(held.state, str(held.claimed.run_id), start)
         try:
             result = await self._send_call(start.call, held.state.version_id, headers)
         except Exception as error:  # noqa: BLE001 whatever it is, the run must hear of it

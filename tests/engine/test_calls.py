@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.engine.conftest import DAY, Connection, delivery, events_of, pool, publish, run_of
+from tests.engine.conftest import DAY, Connection, FakeClock, delivery, events_of, pool, publish, run_of
 from tests.engine.test_worker import worker
 
 from meshhook.db.connect import Database
+from meshhook.hosts import Hosts
 from meshhook.model import CallError, Request, Response
 from meshhook.store import Store
 from meshhook.worker import Worker
@@ -80,7 +81,8 @@ async def test_a_call_is_journaled_before_it_is_made_and_after(sql: Connection, 
     assert (await types_of(sql, run_id))[3:] == ["step.completed", "step.completed", "run.completed"]
     ((request, headers),) = world.requests
     assert request.url == "http://x.example/0"
-    assert headers == {"idempotency-key": f'"{run_id}/call"'}
+    assert headers["idempotency-key"] == f'"{run_id}/call"'
+    assert headers["traceparent"].startswith("00-")
     assert not one._held
     assert await sql.fetchval("SELECT count(*) FROM meshhook.tasks") == 0
 
@@ -105,7 +107,10 @@ async def test_a_failed_attempt_waits_without_a_lease_and_is_made_again_with_the
     assert len(world.requests) == 1
     async with two_hours_later(sql, database) as later:
         await rounds(worker(Store(later), send=world.send), sql, run_id, "completed")
-    assert [headers for _, headers in world.requests] == [{"idempotency-key": f'"{run_id}/call"'}] * 2
+    assert [headers["idempotency-key"] for _, headers in world.requests] == [f'"{run_id}/call"'] * 2
+    first, second = (headers["traceparent"].split("-") for _, headers in world.requests)
+    assert first[1] == second[1]
+    assert first[2] != second[2]
 
 
 @asynccontextmanager
@@ -181,6 +186,57 @@ async def test_a_worker_makes_only_so_many_calls_at_once(sql: Connection, store:
     for run_id in ids:
         await rounds(one, sql, run_id, "completed")
     assert len(world.requests) == 10
+
+
+async def test_a_call_that_must_wait_for_its_host_costs_neither_attempt_nor_lease(
+    sql: Connection, store: Store
+) -> None:
+    ids = await accept(sql, store, calling(), 5)
+    world = World(OK)
+    world.open.clear()
+    hosts = Hosts(per_host_max=2)
+    one = worker(store, send=hosts.around(world.send), hosts=hosts)
+    await one._round()
+    await asyncio.sleep(0)
+    assert len(world.requests) == 2
+    waiting = [run_id for run_id in ids if await types_of(sql, run_id) == ["run.accepted"]]
+    assert len(waiting) == 3
+    assert await sql.fetchval("SELECT count(*) FROM meshhook.tasks WHERE owner IS NULL") == 3
+    world.open.set()
+    for run_id in ids:
+        await rounds(one, sql, run_id, "completed")
+    assert len(world.requests) == 5
+    assert {event["attempt"] for run_id in ids for event in await events_of(sql, run_id) if "attempt" in event} == {1}
+
+
+async def test_while_a_circuit_is_open_runs_wait_and_lose_no_attempt(
+    sql: Connection, store: Store, fake_clock: Callable[..., FakeClock]
+) -> None:
+    ids = await accept(sql, store, calling(retry={"attempts": 2, "backoff_s": 0}), 4)
+    world = World(BROKEN)
+    clock = fake_clock()
+    hosts = Hosts(circuit_failures=4, circuit_pause_s=100, clock=clock)
+    one = worker(store, send=hosts.around(world.send), hosts=hosts)
+    await until(one, lambda: len(world.requests) == 4 and not one._calling and not one._ended)
+    await sql.execute("UPDATE meshhook.tasks SET due_at = clock_timestamp()")
+    await one._round()
+    assert len(world.requests) == 4  # a second attempt would be the last
+    assert hosts.counts.held_back["circuit"] >= 4
+    assert [(await run_of(sql, run_id))["status"] for run_id in ids] == ["waiting"] * 4
+    assert not one._held
+    world.answers, clock.now = [OK], clock.now + 100
+    await sql.execute("UPDATE meshhook.tasks SET due_at = clock_timestamp()")
+    await until(one, lambda: len(world.requests) == 5 and not one._calling and not one._ended)
+    await sql.execute("UPDATE meshhook.tasks SET due_at = clock_timestamp()")
+    for run_id in ids:
+        await rounds(one, sql, run_id, "completed")
+
+
+async def until(working: Worker, reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not reached():
+            await working._round()
+            await asyncio.sleep(0)
 
 
 async def test_stopping_waits_for_calls_a_while_and_hands_the_rest_back(sql: Connection, store: Store) -> None:

@@ -43,6 +43,9 @@ WORK = (
     "poll_ms",
     "calls_max",
     "calls_per_host_max",
+    "calls_per_host_per_s",
+    "circuit_failures",
+    "circuit_pause_s",
     "outbound_allow",
     "metrics_port",
 )

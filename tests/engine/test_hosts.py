@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshhook.gate import Answer, Gate, host_of
+from meshhook.hosts import Answer, Hosts, host_of
 from meshhook.model import CallError, Request, Response
 
 OK = Response(200, {}, None)
@@ -22,11 +22,12 @@ class Clock:
 
 
 class World:
-    """A gate, its clock, and calls that end when they are told to."""
+    """The hosts, a clock, and calls that end when they are told to."""
 
     def __init__(self, **limits: Any) -> None:
         self.clock = Clock()
-        self.gate = Gate(self._answer, clock=self.clock, **limits)
+        self.hosts = Hosts(clock=self.clock, **limits)
+        self.send = self.hosts.around(self._answer)
         self.waiting: list[asyncio.Future[Answer]] = []
         self.tasks: list[asyncio.Task[Answer]] = []
 
@@ -37,9 +38,9 @@ class World:
     async def ask(self, url: str = "http://a.example/", times: int = 1) -> list[float]:
         """As a worker does: plan, and begin what may be begun."""
         request = Request("GET", url, {}, None, 1, 1, 1, 0)
-        self.gate.plan()
-        waits = [self.gate.wait_s(request) for _ in range(times)]
-        self.tasks += [asyncio.create_task(self.gate.send(request, {})) for wait in waits if wait == 0.0]
+        self.hosts.plan()
+        waits = [self.hosts.wait_s(request) for _ in range(times)]
+        self.tasks += [asyncio.create_task(self.send(request, {})) for wait in waits if wait == 0.0]
         while sum(not task.done() for task in self.tasks) > sum(not future.done() for future in self.waiting):
             await asyncio.sleep(0)
         return waits
@@ -60,7 +61,7 @@ async def test_a_host_has_so_many_calls_at_once_and_holds_up_nobody_else() -> No
     assert (await world.ask())[0] > 0
     await world.end(OK, 2)
     assert [wait == 0.0 for wait in await world.ask(times=3)] == [True, True, False]
-    assert world.gate.counts.held_back["busy"] == 9
+    assert world.hosts.counts.held_back["busy"] == 9
 
 
 async def test_those_who_wait_come_back_one_after_another() -> None:
@@ -79,7 +80,7 @@ async def test_a_second_begins_so_many_calls_and_no_more() -> None:
         await world.end(OK, 100)
         world.clock.now += 0.1
     assert 10 + 48 <= begun <= 10 + 50
-    assert world.gate.counts.held_back["rate"] > 0
+    assert world.hosts.counts.held_back["rate"] > 0
 
 
 async def test_a_rate_below_one_a_second_is_kept_too() -> None:
@@ -95,23 +96,23 @@ async def test_a_call_that_was_planned_and_never_made_takes_no_place() -> None:
     world = World(per_host_max=1)
     request = Request("GET", "http://a.example/", {}, None, 1, 1, 1, 0)
     for _ in range(3):
-        world.gate.plan()
-        assert world.gate.wait_s(request) == 0.0
-        assert world.gate.wait_s(request) > 0.0
+        world.hosts.plan()
+        assert world.hosts.wait_s(request) == 0.0
+        assert world.hosts.wait_s(request) > 0.0
 
 
 async def test_a_host_that_is_down_is_tried_by_one_until_it_is_back() -> None:
     world = World(circuit_failures=5, circuit_pause_s=10)
     assert await world.ask(times=5) == [0.0] * 5
     await world.end(DOWN, 5)
-    assert world.gate.counts.circuits_opened == 1
-    assert world.gate.open_circuits() == 1
+    assert world.hosts.counts.circuits_opened == 1
+    assert world.hosts.open_circuits() == 1
     assert all(wait >= 10 for wait in await world.ask(times=3))
     assert await world.ask("http://b.example/") == [0.0]
     world.clock.now += 10.5
     assert [wait == 0.0 for wait in await world.ask(times=3)] == [True, False, False]
     await world.end(OK, 100)
-    assert world.gate.open_circuits() == 0
+    assert world.hosts.open_circuits() == 0
     assert await world.ask(times=3) == [0.0] * 3
 
 
@@ -121,7 +122,7 @@ async def test_what_is_not_the_hosts_failure_opens_nothing(answer: Answer) -> No
     for _ in range(10):
         await world.ask()
         await world.end(answer)
-    assert world.gate.counts.circuits_opened == 0
+    assert world.hosts.counts.circuits_opened == 0
 
 
 async def test_a_host_that_asks_for_time_gets_it() -> None:
@@ -148,6 +149,11 @@ async def test_a_host_that_has_too_much_gets_less_and_then_more_again(status: in
         await world.ask(times=20)
     await world.end(OK, 100)
     assert sum(wait == 0.0 for wait in await world.ask(times=20)) == 8
+
+
+async def test_a_call_whose_host_is_a_secret_is_not_held_back() -> None:
+    world = World(per_host_max=1, per_host_per_s=1)
+    assert await world.ask("https://secret.invalid/x", times=5) == [0.0] * 5
 
 
 def test_a_host_is_scheme_name_and_port() -> None:

@@ -1,8 +1,8 @@
-"""The gate before the way out: whether a worker may call a host now, or when to ask again. No call is begun that would only wait.
+"""The hosts a worker calls: whether it may call one now, or when to ask again. No call is begun that would only wait.
 
 For each host (scheme, name and port) of one worker process:
 
-- so many calls at once, fewer for a while when it answers 429, 502 or 504 (halved then, and one more for each round that goes well);
+- so many calls at once, fewer for a while when it answers 429, 502 or 504 (halved, then one more for each round that goes well);
 - so many calls a second;
 - nothing before the time a ``Retry-After`` of it names;
 - nothing while its circuit is open, see ``circuit``.
@@ -25,6 +25,7 @@ import structlog
 
 from meshhook.circuit import Circuit
 from meshhook.model import CallError, Request, Response
+from meshhook.placeholders import STAND_IN
 
 _log = structlog.get_logger("meshhook.worker")
 
@@ -45,8 +46,8 @@ Reason = Literal["busy", "rate", "asked", "circuit"]
 
 
 @dataclass(slots=True)
-class GateCounts:
-    """What the gate of one worker has done since it started: calls held back by reason, circuits opened."""
+class HostCounts:
+    """What one worker has done since it started: calls held back by reason, circuits opened."""
 
     held_back: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(("busy", "rate", "asked", "circuit"), 0))
     circuits_opened: int = 0
@@ -64,17 +65,16 @@ class _Host:
     last_in_line: float = 0.0
 
 
-class Gate:
-    """The gate of one worker process.
+class Hosts:
+    """The hosts as one worker process knows them.
 
     Args:
-        send: makes one request. per_host_max: calls to one host at once; 0 is no limit. per_host_per_s: calls to one host begun in
-            a second; 0 is no limit. circuit_failures, circuit_pause_s: see ``Circuit``. clock: monotonic seconds.
+        per_host_max: calls to one host at once; 0 is no limit. per_host_per_s: calls to one host begun in a second; 0 is no limit.
+        circuit_failures, circuit_pause_s: see ``Circuit``. clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        send: Send,
         *,
         per_host_max: int = 0,
         per_host_per_s: float = 0.0,
@@ -82,7 +82,6 @@ class Gate:
         circuit_pause_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._send = send
         self._limit = float(per_host_max) or _NO_LIMIT
         self._gap_s = 1 / per_host_per_s if per_host_per_s else 0.0
         # What one second allows may come at once.
@@ -92,15 +91,20 @@ class Gate:
         self._clock = clock
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
         self._planned: dict[str, int] = {}
-        self.counts = GateCounts()
+        self.counts = HostCounts()
 
     def plan(self) -> None:
         """Begin to plan: what was let through before is under way by now, or never will be."""
         self._planned.clear()
 
     def wait_s(self, request: Request) -> float:
-        """0 when the call may be made now, which is then planned; else in how many seconds to ask again."""
+        """0 when the call may be made now, which is then planned; else in how many seconds to ask again.
+
+        A call whose host is a secret is never held back: here nobody knows the host.
+        """
         name = host_of(request.url)
+        if name == _SECRET_HOST:
+            return 0.0
         host, now = self._host(name), self._clock()
         blocked = self._blocked(host, name, now)
         if blocked is None:
@@ -111,21 +115,27 @@ class Gate:
         self.counts.held_back[reason] += 1
         return self._place_in_line(host, now, least_s)
 
-    async def send(self, request: Request, headers: dict[str, str]) -> Answer:
-        """Make a call that was let through, and learn from how it ends."""
-        host, began = self._host(host_of(request.url)), self._clock()
-        host.under_way += 1
-        try:
-            answer = await self._send(request, headers)
-        finally:
-            host.under_way -= 1
-        self._learn(host, request, answer, began, self._clock())
-        return answer
+    def around(self, send: Send) -> Send:
+        """``send`` for calls that were let through: they are counted, and what it says of the host is learnt from how they end."""
+
+        async def counted(request: Request, headers: dict[str, str]) -> Answer:
+            host, began = self._host(host_of(request.url)), self._clock()
+            host.under_way += 1
+            try:
+                answer = await send(request, headers)
+            finally:
+                host.under_way -= 1
+            self._learn(host, request, answer, began, self._clock())
+            return answer
+
+        return counted
 
     def open_circuits(self) -> int:
         """How many hosts are left alone at the moment."""
         now = self._clock()
-        return sum(host.circuit.state(now) != "closed" for host in self._hosts.values())
+        return sum(
+            host.circuit.state(now) != "closed" for host in list(self._hosts.values())
+        )  # asked from another thread
 
     def _blocked(self, host: _Host, name: str, now: float) -> tuple[Reason, float] | None:
         if host.not_before > now:
@@ -152,7 +162,11 @@ class Gate:
             self._slow_down(host, began, now)
         elif status is not None:
             host.limit = min(self._limit, host.limit + 1 / host.limit)
-        if isinstance(answer, Response) and status in (429, 503) and (asked := answer.headers.get("retry-after", "")).isdecimal():
+        if (
+            isinstance(answer, Response)
+            and status in (429, 503)
+            and (asked := answer.headers.get("retry-after", "")).isdecimal()
+        ):
             host.not_before = max(host.not_before, now + min(float(asked), RETRY_AFTER_MAX_S))
         failed = status in _FAILED_STATUSES if isinstance(answer, Response) else answer.type in _FAILED_ERRORS
         if host.circuit.note(now, began, failed=failed):
@@ -187,3 +201,6 @@ def host_of(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{parts.scheme}://{(parts.hostname or '').rstrip('.')}:{port}"
+
+
+_SECRET_HOST: Final = host_of(STAND_IN)
