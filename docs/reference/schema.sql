@@ -181,6 +181,34 @@ CREATE TABLE meshhook.runs (
 )
 PARTITION BY RANGE (id);
 
+CREATE TABLE meshhook.schedules (
+    id integer NOT NULL,
+    project_id integer NOT NULL,
+    name text NOT NULL,
+    workflow_id integer NOT NULL,
+    config json NOT NULL,
+    tick_at timestamp with time zone,
+    due_at timestamp with time zone,
+    held_at timestamp with time zone,
+    last_tick_at timestamp with time zone,
+    last_run_id uuid,
+    last_error text,
+    fired bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    missed bigint DEFAULT 0 NOT NULL,
+    paused_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+ALTER TABLE meshhook.schedules ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME meshhook.schedules_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE meshhook.secrets (
     project_id integer NOT NULL,
     name text NOT NULL,
@@ -279,6 +307,10 @@ ALTER TABLE ONLY meshhook.refusals
     ADD CONSTRAINT refusals_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY meshhook.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (shard, id);
+ALTER TABLE ONLY meshhook.schedules
+    ADD CONSTRAINT schedules_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY meshhook.schedules
+    ADD CONSTRAINT schedules_project_id_name_key UNIQUE (project_id, name);
 ALTER TABLE ONLY meshhook.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (project_id, name, version);
 ALTER TABLE ONLY meshhook.settings
@@ -302,6 +334,8 @@ CREATE INDEX dedupe_expiry ON meshhook.dedupe USING brin (expires_at);
 
 CREATE INDEX refusals_of_endpoint ON meshhook.refusals USING btree (endpoint_id, id);
 
+CREATE INDEX schedules_due ON meshhook.schedules USING btree (due_at) WHERE (paused_at IS NULL);
+
 CREATE INDEX tasks_due ON meshhook.tasks USING btree (shard, due_at);
 
 CREATE TRIGGER audit_log_is_append_only BEFORE DELETE OR UPDATE ON meshhook.audit_log FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
@@ -321,6 +355,10 @@ ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_workflow_id_fkey FOREIGN KEY (workflow_id) REFERENCES meshhook.workflows(id);
+ALTER TABLE ONLY meshhook.schedules
+    ADD CONSTRAINT schedules_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
+ALTER TABLE ONLY meshhook.schedules
+    ADD CONSTRAINT schedules_workflow_id_fkey FOREIGN KEY (workflow_id) REFERENCES meshhook.workflows(id);
 ALTER TABLE ONLY meshhook.secrets
     ADD CONSTRAINT secrets_project_id_data_key_fkey FOREIGN KEY (project_id, data_key) REFERENCES meshhook.data_keys(project_id, version);
 ALTER TABLE ONLY meshhook.secrets

@@ -18,7 +18,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from prometheus_client import CollectorRegistry
 
-from meshhook import chores
+from meshhook import chores, schedules
 from meshhook.accept import Acceptor
 from meshhook.api import bridge
 from meshhook.api.gate import Gate
@@ -179,14 +179,14 @@ async def work(settings: Settings) -> int:
             return 0
         name = _process_name()
         vault, _ = await _open_vault(settings, database, f"worker:{name}")
-        await _work_until(stop, settings, Store(database), shards, name, vault)
+        await _work_until(stop, settings, database, Store(database), shards, name, vault)
     finally:
         await database.close()
     return 0
 
 
 async def _work_until(
-    stop: asyncio.Event, settings: Settings, store: Store, shards: int, name: str, vault: Vault
+    stop: asyncio.Event, settings: Settings, database: Database, store: Store, shards: int, name: str, vault: Vault
 ) -> None:
     egress = Egress(AllowList.parse(settings.outbound_allow))
     hosts = Hosts(
@@ -216,6 +216,7 @@ async def _work_until(
             tasks.create_task(_listen(settings.database_url, worker.wake)),
             tasks.create_task(_every(_HEARTBEAT_S, lambda: _heartbeat(store, worker))),
             tasks.create_task(_every(chores.PERIOD_S, lambda: chores.do(store))),
+            tasks.create_task(schedules.keep_firing(database, shards)),
         ]
         working = tasks.create_task(worker.run())
         _log.info("working", worker=worker.name, shards=shards)

@@ -4,6 +4,8 @@ MeshHookError
  ├── ConfigError            a setting is missing or wrong
  ├── DefinitionError        a workflow definition has faults; carries all of them
  ├── EndpointConfigError    the settings of an endpoint have faults; carries all of them
+ ├── ScheduleError          the timetable of a schedule has faults; carries all of them
+ ├── CronError              a cron expression or a time zone that is none
  ├── ExpressionError        an expression or template failed while a run was using it
  ├── JournalError           a journal breaks the rules that every journal keeps
  ├── DatabaseError
@@ -54,6 +56,18 @@ class EndpointConfigError(MeshHookError):
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults
         super().__init__("; ".join(f"{f.path}: {f.message}" for f in faults))
+
+
+class ScheduleError(MeshHookError):
+    """The timetable of a schedule has faults. ``faults`` holds those that were found."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{f.path}: {f.message}" for f in faults))
+
+
+class CronError(MeshHookError):
+    """A cron expression or a time zone that is none; the message says why."""
 
 
 class ExpressionError(MeshHookError):

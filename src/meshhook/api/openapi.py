@@ -26,6 +26,7 @@ from meshhook import __version__
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
+from meshhook.timetable import Timetable
 
 _SCHEMAS: Final = "#/components/schemas/"
 
@@ -78,6 +79,14 @@ class TakesInput(Operation):
 
 
 @dataclass
+class TakesSchedule(Operation):
+    """An operation whose body says what runs when."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("ScheduleWrite")
+
+
+@dataclass
 class TakesNewEndpoint(Operation):
     """An operation whose body is an endpoint with its path."""
 
@@ -97,6 +106,12 @@ class EndpointCreate(EndpointWrite, frozen=True, kw_only=True, forbid_unknown_fi
     """An endpoint that is not there yet."""
 
     path: str
+
+
+class ScheduleWrite(Timetable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What runs, and when."""
+
+    workflow: str
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -121,7 +136,7 @@ class _Complete(JsonRenderPlugin):
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schemas of raw bodies and the hot path."""
     _, made = msgspec.json.schema_components(
-        [EndpointWrite, EndpointCreate, Accepted, AcceptedBatch], ref_template=_SCHEMAS + "{name}"
+        [EndpointWrite, EndpointCreate, ScheduleWrite, Accepted, AcceptedBatch], ref_template=_SCHEMAS + "{name}"
     )
     schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}
     return {

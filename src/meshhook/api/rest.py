@@ -17,7 +17,7 @@ from litestar.types import Scope
 from prometheus_client import CollectorRegistry
 
 from meshhook import keys
-from meshhook.api import endpoints, manual, openapi, pages, probes, problems, runs, workflows
+from meshhook.api import endpoints, manual, openapi, pages, probes, problems, runs, schedules, workflows
 from meshhook.api.bridge import Asgi
 from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
 from meshhook.api.keyring import Keyring
@@ -26,7 +26,7 @@ from meshhook.api.room import Room
 from meshhook.api.shared import Caller, invalid_json, not_found
 from meshhook.config import Settings
 from meshhook.db.connect import Database
-from meshhook.errors import DatabaseError, DefinitionError, EndpointConfigError, Fault, Refusal
+from meshhook.errors import DatabaseError, DefinitionError, EndpointConfigError, Fault, Refusal, ScheduleError
 from meshhook.store import Pressure
 
 _log = structlog.get_logger("meshhook.api")
@@ -79,7 +79,7 @@ class Rest:
     def _litestar(self) -> Any:
         return Litestar(
             [
-                *(workflows.HANDLERS + manual.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
+                *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],
             dependencies={
@@ -128,6 +128,8 @@ def _refusal_of(error: Exception) -> Refusal | None:
             return _with_faults("invalid-definition", "The definition has faults", error.faults)
         case EndpointConfigError():
             return _with_faults("invalid-endpoint", "The settings of the endpoint have faults", error.faults)
+        case ScheduleError():
+            return _with_faults("invalid-schedule", "The timetable of the schedule has faults", error.faults)
         case HTTPException(status_code=404):
             return not_found()
         case HTTPException(status_code=405):
