@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import ipaddress
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import urljoin, urlsplit
@@ -27,6 +29,9 @@ from meshhook import __version__
 from meshhook.errors import ConfigError
 from meshhook.jsontext import deeper_than
 from meshhook.model import CallError, Request, Response
+from meshhook.signatures import standard_webhooks
+from meshhook.signatures.scheme import BadSecret, CannotSign
+from meshhook.signatures.standard_webhooks import StandardWebhooks
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -97,8 +102,9 @@ class AddressRefusedError(OSError):
 class _GuardedResolver(AbstractResolver):
     """Resolves names, and gives out only addresses that may be reached: those are what the connection is made to."""
 
-    def __init__(self, allow: AllowList) -> None:
+    def __init__(self, allow: AllowList, *, clock: Callable[[], float] = time.time) -> None:
         self._allow = allow
+        self._clock = clock
         self._resolver = ThreadedResolver()
 
     async def resolve(
@@ -118,11 +124,12 @@ class Egress:
     """The way out of one worker process: one pool of connections.
 
     Args:
-        allow: what may be reached although it is not public.
+        allow: what may be reached although it is not public. clock: Unix seconds, for signatures.
     """
 
-    def __init__(self, allow: AllowList) -> None:
+    def __init__(self, allow: AllowList, *, clock: Callable[[], float] = time.time) -> None:
         self._allow = allow
+        self._clock = clock
         self._session = aiohttp.ClientSession(
             # How many calls there are at once is for `hosts` to say: here a call would wait under a lease.
             connector=aiohttp.TCPConnector(resolver=_GuardedResolver(allow), limit=0, ttl_dns_cache=30),
@@ -143,7 +150,12 @@ class Egress:
         A redirect may change the method as RFC 9110, section 15.4, says. Another origin gets neither headers that could be
         credentials, nor a body, nor anything of a request that holds secrets.
         """
-        way = _Way(request.method, request.url, request.body, {**request.headers, **headers}, request.confidential)
+        try:
+            signature = self._signature(request, headers.get("idempotency-key", ""))
+        except (BadSecret, CannotSign) as error:
+            return CallError("secret", f"the call can't be signed: {error}", "no")
+        carried = {**request.headers, **headers, **signature}
+        way = _Way(request.method, request.url, request.body, carried, request.confidential)
         try:
             async with asyncio.timeout(request.timeout_s):
                 return await self._follow(request, way)
@@ -161,6 +173,14 @@ class Egress:
             return CallError("invalid", f"the request can't be sent: {error}", way.sent)
         except (aiohttp.ClientError, OSError) as error:
             return CallError("broken", f"the connection broke: {str(error) or type(error).__name__}", "unknown")
+
+    def _signature(self, request: Request, key: str) -> dict[str, str]:
+        """The headers of Standard Webhooks: the id is one over all attempts, as the key is, the time is that of this one."""
+        if request.signing_secret is None:
+            return {}
+        id = "msg_" + hashlib.sha256(key.encode()).hexdigest()[:32]
+        secret = request.signing_secret.encode()
+        return standard_webhooks.sign(StandardWebhooks(), secret, request.body or b"", id, int(self._clock()))
 
     async def _follow(self, request: Request, way: _Way) -> Response | CallError:
         for _ in range(request.redirects + 1):

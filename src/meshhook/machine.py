@@ -165,8 +165,7 @@ def end_call(state: State, start: Start, result: Response | CallError, run_id: s
     if isinstance(result, Response):
         try:
             if start.call.succeeded(result):
-                output = {"status": result.status, "headers": dict(result.headers), "body": result.body}
-                return _take(state, _step_event(start.node, Completed(output)))
+                return _take(state, _step_event(start.node, Completed(start.call.output(result))))
         except ExpressionError as failure:
             return _take(state, *_failure_events(start.node, failure))
         return _fail_attempt(state, start, CallError("status", f"answered {result.status}", "yes"), result, run_id, now)

@@ -53,7 +53,8 @@ class Sleep(NamedTuple):
 class Request:
     """One outgoing HTTP request. Times in seconds, sizes in bytes; ``redirects`` is how many may be followed.
 
-    ``confidential``: it holds secrets, so it must not be redirected to another origin.
+    ``confidential``: it holds secrets, so it must not be redirected to another origin. ``signing_secret``: each attempt is signed
+    with it, as Standard Webhooks says.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Request:
     response_limit_bytes: int
     redirects: int
     confidential: bool = False
+    signing_secret: str | None = field(default=None, repr=False)
 
 
 class Response(NamedTuple):
@@ -73,6 +75,10 @@ class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: Any
+
+    def as_output(self) -> dict[str, Any]:
+        """The same as data."""
+        return {"status": self.status, "headers": dict(self.headers), "body": self.body}
 
 
 class CallError(NamedTuple):
@@ -96,7 +102,8 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A node wants the outside world. ``succeeded`` says whether a response is what the workflow hoped for.
+    """A node wants the outside world. ``succeeded`` says whether a response is what the workflow hoped for, ``output`` what the
+    workflow makes of one that is.
 
     When it uses ``secrets`` (their names), ``request`` holds stand-ins, and ``fill`` makes the one to send from their values.
     """
@@ -106,6 +113,7 @@ class Call:
     succeeded: Callable[[Response], bool]
     secrets: frozenset[str] = frozenset()
     fill: Callable[[Mapping[str, str]], Request] | None = None
+    output: Callable[[Response], Any] = Response.as_output
 
 
 Outcome = Completed | Ended | Sleep | Call

@@ -87,6 +87,19 @@ async def test_a_call_is_journaled_before_it_is_made_and_after(sql: Connection, 
     assert await sql.fetchval("SELECT count(*) FROM meshhook.tasks") == 0
 
 
+async def test_what_a_workflow_makes_of_a_response_is_journaled_in_its_stead(sql: Connection, store: Store) -> None:
+    (run_id,) = await accept(sql, store, calling(output={"ok": "{{ body.ok }}", "twice": "{{ sum([input, input]) }}"}))
+    await rounds(worker(store, send=World(OK).send), sql, run_id, "completed")
+    done = next(event for event in await events_of(sql, run_id) if event["type"] == "step.completed")
+    assert done["output"] == {"ok": True, "twice": 0}
+
+
+async def test_an_output_that_cannot_be_made_fails_the_step(sql: Connection, store: Store) -> None:
+    (run_id,) = await accept(sql, store, calling(output="{{ abs(body) }}"))
+    await rounds(worker(store, send=World(OK).send), sql, run_id, "failed")
+    assert (await events_of(sql, run_id))[-1]["error"]["type"] == "expression"
+
+
 async def test_a_failed_attempt_waits_without_a_lease_and_is_made_again_with_the_same_key(
     sql: Connection, store: Store, database: str
 ) -> None:

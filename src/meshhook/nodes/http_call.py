@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from meshhook import call_auth
+from meshhook.budget import one_budget
 from meshhook.errors import ExpressionError
 from meshhook.mapping import Faults, as_text, compile_expression, compile_template, is_true
-from meshhook.model import DEFAULT_PORT, Call, Context, Request, Response, Retry, Work
+from meshhook.model import DEFAULT_PORT, Call, Context, Request, Retry, Work
 from meshhook.placeholders import Filled
 
 _RETRIED_STATUSES: Final = [408, 425, 429, 500, 502, 503, 504]
@@ -39,10 +42,16 @@ SCHEMA: dict[str, Any] = {
         "connect_timeout_s": {**_SECONDS, "default": 5},
         "redirects": {"type": "integer", "minimum": 0, "maximum": 10, "default": 5},
         "response_limit_bytes": {"type": "integer", "minimum": 1, "maximum": 10 * 1024 * 1024, "default": 1024 * 1024},
+        "auth": call_auth.SCHEMA,
         "success": {
             "type": "string",
             "minLength": 1,
-            "description": "JMESPath over {status, headers, body}: is this what was hoped for? Any 2xx when left out.",
+            "description": "JMESPath over {status, headers, body} and what every expression sees: is this what was hoped for? "
+            "Any 2xx when left out.",
+        },
+        "output": {
+            "description": "A template over {status, headers, body} and what every expression sees: the output of the step. "
+            "{status, headers, body} when left out."
         },
         "retry": {
             "type": "object",
@@ -83,34 +92,45 @@ def compile(config: dict[str, Any], faults: Faults) -> Work:
     headers = compile_template(config.get("headers", {}), ".headers", faults, secrets)
     query = compile_template(config.get("query", {}), ".query", faults, secrets)
     body = _compile_body(config, faults, secrets)
+    prove = call_auth.compile(config.get("auth"), ".auth", faults, secrets)
     succeeded = _compile_success(config, faults)
+    output = compile_template(config["output"], ".output", faults) if "output" in config else None
     retry = _retry(config.get("retry", {}))
-    for name in config.get("headers", {}):
-        if not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED_HEADERS:
-            faults.append((f".headers.{name}", ExpressionError(name, "is no header that can be set here")))
+    _check_names(config, faults)
+    call_auth.check(config, faults)
 
     def request(context: Context) -> Request:
         content_type, data = body(context)
+        proof = prove(context)
+        given = headers(context) | proof.headers
         return Request(
             method=config.get("method", "GET"),
             url=_full_url(url(context), query(context)),
-            headers=({"content-type": content_type} if content_type else {}) | _checked_headers(headers(context)),
+            headers=({"content-type": content_type} if content_type else {}) | _checked_headers(given),
             body=data,
             connect_timeout_s=config.get("connect_timeout_s", 5),
             timeout_s=config.get("timeout_s", 30),
             response_limit_bytes=config.get("response_limit_bytes", 1024 * 1024),
             redirects=config.get("redirects", 5),
+            signing_secret=proof.signing_secret,
         )
 
     def call(context: Context) -> Call:
-        if not secrets:
-            return Call(request(context), retry, succeeded)
-        # What an expression finds wrong is found now; what it is made with in the end is made by ``fill``, for sending alone.
-        return Call(
-            request(context), retry, succeeded, frozenset(secrets), lambda values: request(Filled(context, values))
-        )
+        made = Call(request(context), retry, lambda response: succeeded({**context, **response.as_output()}))
+        if output is not None:
+            made = replace(made, output=lambda response: output({**context, **response.as_output()}))
+        if secrets:
+            # What an expression finds wrong is found now; what it is made with in the end is made by ``fill``, for sending alone.
+            made = replace(made, secrets=frozenset(secrets), fill=lambda values: request(Filled(context, values)))
+        return made
 
-    return call
+    return one_budget(call)
+
+
+def _check_names(config: dict[str, Any], faults: Faults) -> None:
+    for name in config.get("headers", {}):
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED_HEADERS:
+            faults.append((f".headers.{name}", ExpressionError(name, "is no header that can be set here")))
 
 
 def _compile_body(
@@ -131,13 +151,11 @@ def _compile_body(
     return lambda context: (None, None)
 
 
-def _compile_success(config: dict[str, Any], faults: Faults) -> Callable[[Response], bool]:
+def _compile_success(config: dict[str, Any], faults: Faults) -> Callable[[Context], bool]:
     if "success" not in config:
-        return lambda response: 200 <= response.status < 300
+        return lambda seen: 200 <= seen["status"] < 300
     condition = compile_expression(config["success"], ".success", faults)
-    return lambda response: is_true(
-        condition({"status": response.status, "headers": dict(response.headers), "body": response.body})
-    )
+    return lambda seen: is_true(condition(seen))
 
 
 def _retry(config: dict[str, Any]) -> Retry:
