@@ -7,12 +7,15 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshhook.batch import Batcher, Full
 from meshhook.errors import Refusal
 from meshhook.ids import any_shard, make_run_id, shard_for_key
 from meshhook.store import Delivery, NotNew, Store
+
+_SYNC: Final = ',"sync":true'
+"""A further member of ``run.accepted``, behind the trigger: who does not want it pays nothing for it."""
 
 
 class Accepted(NamedTuple):
@@ -57,13 +60,17 @@ class Acceptor:
         """Deliveries that wait for their commit."""
         return sum(len(buffer) for buffer in self._buffers)
 
-    async def accept(self, endpoint_id: int, key: str | None, body: bytes, trigger: str) -> Accepted:
-        """Store one delivery; returns after its commit.
+    async def accept(
+        self, endpoint_id: int, key: str | None, body: bytes, trigger: str, *, sync: bool = False
+    ) -> Accepted:
+        """Store one delivery; returns after its commit. ``sync``: somebody will wait for what the run answers.
 
         Raises:
             Refusal: nothing was stored. Closed: shutting down. Unavailable: nothing was stored.
             OutcomeUnknown: it may have been stored.
         """
+        if sync:
+            trigger += _SYNC
         if key is None:
             shard = any_shard(self._shards)
             delivery = Delivery(make_run_id(shard, self._unix_ms()), endpoint_id, None, None, trigger)

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from meshhook import chores, schedules
 from meshhook.accept import Acceptor
+from meshhook.answers import CHANNEL, Answers
 from meshhook.api import bridge
 from meshhook.api.gate import Gate
 from meshhook.api.hooks import PREFIX, Endpoints, Hooks
@@ -89,13 +90,19 @@ async def _serve_until(
     door = Door(lag_max_s=settings.lag_max_ms / 1000, backlog_max=settings.backlog_max)
     rates = Rates(store.lease_tokens)
     gate = Gate(rates, settings.proxies, check_s=settings.schema_check_ms / 1000)
-    hooks = Hooks(acceptor, endpoints, door, metrics, gate, body_limit_bytes=settings.body_limit_bytes)
+    answers = Answers(store.answers, waiting_max=settings.sync_waiting_max, poll_s=settings.poll_ms / 1000)
+    hooks = Hooks(acceptor, endpoints, door, metrics, gate, answers, body_limit_bytes=settings.body_limit_bytes)
+    metrics.watch("meshhook_sync_waiting", "Callers that wait for what their run answers.", lambda: answers.waiting)
     metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
     rest = make_rest(settings, database, registry, on_change=endpoints.forget, admit=hooks.admit)
     server = _server(settings, hooks, rest)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))
-        giving_back = tasks.create_task(_every(IDLE_S, rates.give_back))
+        beside = [
+            tasks.create_task(_every(IDLE_S, rates.give_back)),
+            tasks.create_task(_listen(settings.database_url, CHANNEL, answers.hear)),
+            tasks.create_task(answers.run()),
+        ]
         serving = tasks.create_task(server.serve())
         with suppress(DatabaseError):
             await rest.warn_without_keys()
@@ -104,11 +111,13 @@ async def _serve_until(
         # New deliveries get 503 and "connection: close", those taken are committed and answered. The sockets close when
         # senders have gone quiet: what is still on its way into a closed socket would have no answer at all.
         hooks.closing = rest.closing = True
+        answers.close()
         async with asyncio.timeout(settings.shutdown_s):
             await acceptor.close()
         await _quiet(hooks)
         watching.cancel()
-        giving_back.cancel()
+        for task in beside:
+            task.cancel()
         await rates.close()
         server.stop()  # type: ignore[no-untyped-call]
         await serving
@@ -213,7 +222,7 @@ async def _work_until(
     metrics = WorkerMetrics(worker.counts, hosts, settings.host, settings.metrics_port)
     async with asyncio.TaskGroup() as tasks:
         beside = [
-            tasks.create_task(_listen(settings.database_url, worker.wake)),
+            tasks.create_task(_listen(settings.database_url, "meshhook_tasks", lambda _: worker.wake())),
             tasks.create_task(_every(_HEARTBEAT_S, lambda: _heartbeat(store, worker))),
             tasks.create_task(_every(chores.PERIOD_S, lambda: chores.do(store))),
             tasks.create_task(schedules.keep_firing(database, shards)),
@@ -238,11 +247,11 @@ async def _heartbeat(store: Store, worker: Worker) -> None:
         await store.heartbeat(worker.name, worker.counts.committed, worker.counts.refused)
 
 
-async def _listen(dsn: str, wake: Callable[[], None]) -> None:
-    """Hear of new work at once. Only an optimisation: without it (behind a transaction pooler) polling finds the work."""
+async def _listen(dsn: str, channel: str, on_notify: Callable[[str], None]) -> None:
+    """Hear of new work, or of answers, at once. Only an optimisation: behind a transaction pooler polling finds them."""
     while True:
         with suppress(DatabaseError):
-            connection = await listen(dsn, "meshhook_tasks", wake)
+            connection = await listen(dsn, channel, on_notify)
             lost = asyncio.Event()
             connection.add_termination_listener(_setter(lost))
             try:

@@ -89,6 +89,13 @@ class Settings:
         most=10_000,
     )
 
+    sync_waiting_max: int = setting(
+        1_000,
+        "Callers of one process that may wait for what their run answers; over it they get 202 at once.",
+        least=0,
+        most=100_000,
+    )
+
     accept_batch_max: int = setting(500, "Deliveries in one commit, at most.", least=1, most=10_000)
     accept_buffer_max: int = setting(
         10_000,
@@ -122,7 +129,9 @@ class Settings:
     lease_s: float = setting(
         30.0, "How long a worker may keep a run before another may take it over.", least=0.1, most=86_400
     )
-    poll_ms: float = setting(200.0, "How often a worker looks for work that it was not told of.", least=1, most=60_000)
+    poll_ms: float = setting(
+        200.0, "How often a process looks for work, or for answers, that it was not told of.", least=1, most=60_000
+    )
     calls_max: int = setting(1_000, "Outgoing calls of one worker under way at once, at most.", least=1, most=100_000)
     calls_per_host_max: int = setting(
         100, "Outgoing calls of one worker to one host at once, at most; 0 is no limit.", least=0, most=100_000

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from meshhook import endpoint_config
+from meshhook.answers import Answered
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.quota import Ask, Lease
@@ -222,6 +223,11 @@ class Store:
         )
         leases = {row["endpoint_id"]: Lease(row["granted"], row["remaining"]) for row in rows}
         return [leases[ask.endpoint_id] for ask in asks]
+
+    async def answers(self, shard: int, run_ids: Sequence[str], after: Sequence[int]) -> list[Answered]:
+        """What has come of these runs behind these sequence numbers; only runs that have gone on since come back."""
+        rows = await self._database.read("SELECT * FROM meshhook.answers($1, $2, $3)", shard, run_ids, after)
+        return [Answered(str(row["run_id"]), row["last_seq"], row["event"]) for row in rows]
 
     async def endpoint(self, path: str) -> Endpoint | None:
         """The endpoint of a path.

@@ -6,6 +6,7 @@ An endpoint with settings has a gate on that way (see ``gate``): who may send, h
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -14,10 +15,11 @@ import structlog
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
 
 from meshhook.accept import Acceptor, overloaded, unknown_endpoint
+from meshhook.answers import Answers
 from meshhook.api import problems
 from meshhook.api.gate import Batch, Gate
 from meshhook.api.metrics import ApiMetrics
-from meshhook.api.replies import JSON, Answer, accept_batch, told
+from meshhook.api.replies import JSON, Answer, accept_batch, replied, told
 from meshhook.delivery import dedupe_key, trigger_json
 from meshhook.door import Door
 from meshhook.endpoint_config import EndpointConfig
@@ -76,6 +78,7 @@ class Hooks:
         door: Door,
         metrics: ApiMetrics,
         gate: Gate,
+        answers: Answers,
         *,
         body_limit_bytes: int,
         clock: Callable[[], float] = time.monotonic,
@@ -85,6 +88,7 @@ class Hooks:
         self._door = door
         self._metrics = metrics
         self._gate = gate
+        self._answers = answers
         self._body_limit_bytes = body_limit_bytes
         self._clock = clock
         self._under_way = 0
@@ -108,7 +112,7 @@ class Hooks:
             headers = [*answer.headers, _LAST] if self.closing else answer.headers
             protocol.response_bytes(answer.status, headers, answer.body)
             if answer.stored:
-                self._metrics.accepted(self._clock() - began)
+                self._metrics.accepted(self._clock() - began - answer.waited_s)
         finally:
             self._under_way -= 1
 
@@ -153,9 +157,26 @@ class Hooks:
         if isinstance(made, Batch):
             answer = await accept_batch(self._acceptor, endpoint.id, made, scope.path)
         else:
-            accepted = await self._acceptor.accept(endpoint.id, made.key, made.content, made.trigger)
+            sync = config.mode == "sync"
+            accepted = await self._acceptor.accept(endpoint.id, made.key, made.content, made.trigger, sync=sync)
             answer = Answer(202, JSON, told(accepted))
+            if sync:
+                answer = await self._wait(accepted.run_id, config.wait_s, scope, protocol, answer)
         return answer if standing is None else answer.having(standing.headers())
+
+    async def _wait(self, run_id: str, seconds: float, scope: Any, protocol: Any, otherwise: Answer) -> Answer:
+        """What the run answers, or ``otherwise`` when it does not in time; whoever goes away is not waited for."""
+        began = self._clock()
+        outcome = asyncio.ensure_future(self._answers.wait(run_id, seconds))
+        gone = asyncio.ensure_future(protocol.client_disconnect())
+        try:
+            await asyncio.wait((outcome, gone), return_when=asyncio.FIRST_COMPLETED)
+            said = outcome.result() if outcome.done() else None
+        finally:
+            outcome.cancel()
+            gone.cancel()
+        answer = otherwise if said is None else replied(run_id, said, scope.path)
+        return answer._replace(waited_s=self._clock() - began)
 
     async def _body(self, content_length: str | None, protocol: Any) -> bytes:
         """The raw body, never more of it in memory than the limit and one chunk."""

@@ -203,6 +203,10 @@ _HOOKS: Final[dict[str, Any]] = {
                     }
                 },
             },
+            "200": {
+                "description": "Endpoints in sync mode: what the run answered, or its output as JSON. The status may be another.",
+                "content": {"*/*": {}},
+            },
             "207": {
                 "description": "Some events of a batch are stored, others refused; each item says what became of it.",
                 "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "AcceptedBatch"}}},
@@ -219,6 +223,7 @@ _HOOKS: Final[dict[str, Any]] = {
             ),
             "429": _problem("More than the endpoint takes in a time; send again after Retry-After seconds."),
             "500": _problem("Something broke; whether it was stored is unknown."),
+            "502": _problem("Endpoints in sync mode: it was stored, and its run has failed."),
             "503": _problem("Nothing was stored; send again after Retry-After seconds."),
             "504": _problem("Whether it was stored is unknown; send again with the same key."),
         },

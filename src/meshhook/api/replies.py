@@ -11,22 +11,27 @@ import msgspec
 import structlog
 
 from meshhook.accept import Accepted, Acceptor
+from meshhook.answers import Outcome
 from meshhook.api import problems
 from meshhook.api.gate import Batch, Parcel
 from meshhook.errors import Refusal
 
 JSON: Final = [("content-type", "application/json")]
+_TEXT: Final = [("content-type", "text/plain; charset=utf-8")]
+_RUN_ID: Final = "meshhook-run-id"
+_BODILESS: Final = (204, 205, 304)
 _UNTOLD: Final = 500
 _log = structlog.get_logger("meshhook.hooks")
 
 
 class Answer(NamedTuple):
-    """One response. ``stored``: something was accepted, or had been before."""
+    """One response. ``stored``: something was accepted, or had been before. ``waited_s``: how long for the run after that."""
 
     status: int
     headers: Sequence[tuple[str, str]]
     body: bytes
     stored: bool = True
+    waited_s: float = 0.0
 
     def having(self, headers: Sequence[tuple[str, str]]) -> Answer:
         """The same with further header fields."""
@@ -39,6 +44,38 @@ def told(accepted: Accepted) -> bytes:
     return (
         f'{{"run_id":"{run_id}","status_url":"/api/v1/runs/{run_id}","duplicate":{"true" if duplicate else "false"}}}'
     ).encode()
+
+
+def replied(run_id: str, outcome: Outcome, path: str) -> Answer:
+    """What a run answers to the caller who waited for it."""
+    match outcome.type:
+        case "run.responded":
+            headers, body = _written(outcome)
+            return Answer(outcome.status, [*headers, (_RUN_ID, run_id)], body)
+        case "run.completed":
+            return Answer(HTTPStatus.OK, [*JSON, (_RUN_ID, run_id)], bytes(outcome.output))
+        case _:
+            failed = Refusal(
+                502,
+                "run-failed",
+                "The run has failed",
+                "The delivery was stored, and its run ended without an answer. Its owner sees why. Sending it again with the "
+                "same key answers the same.",
+                extra={"run_id": run_id, "status_url": f"/api/v1/runs/{run_id}"},
+            )
+            headers = [("content-type", problems.CONTENT_TYPE), (_RUN_ID, run_id)]
+            return Answer(HTTPStatus.BAD_GATEWAY, headers, problems.document(failed, path))
+
+
+def _written(outcome: Outcome) -> tuple[list[tuple[str, str]], bytes]:
+    """Text is sent as text, anything else as JSON, unless the run said what it is."""
+    headers = list(outcome.headers.items())
+    if outcome.status in _BODILESS:
+        return headers, b""
+    is_text = isinstance(outcome.body, str)
+    if "content-type" not in outcome.headers:
+        headers += _TEXT if is_text else JSON
+    return headers, outcome.body.encode() if is_text else msgspec.json.encode(outcome.body)
 
 
 async def accept_batch(acceptor: Acceptor, endpoint_id: int, batch: Batch, path: str) -> Answer:

@@ -34,13 +34,13 @@ SERVE = (
     "dedupe_hours",
     "trusted_proxies",
     "schema_check_ms",
+    "sync_waiting_max",
 )
 DOOR = ("backlog_max", "lag_max_ms")
 WORK = (
     "claim_batch_max",
     "batch_hold_ms",
     "lease_s",
-    "poll_ms",
     "calls_max",
     "calls_per_host_max",
     "calls_per_host_per_s",
@@ -49,7 +49,7 @@ WORK = (
     "outbound_allow",
     "metrics_port",
 )
-BOTH = ("database_connections", "shutdown_s")
+BOTH = ("poll_ms", "database_connections", "shutdown_s")
 
 STDIN_GRACE_S = 5.0  # beyond shutdown_s, for what is not work: closing sockets and connections
 

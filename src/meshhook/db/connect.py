@@ -186,15 +186,15 @@ class Database:
                 connection.terminate()
 
 
-async def listen(dsn: str, channel: str, on_notify: Callable[[], None]) -> Connection[Row]:
-    """A connection of its own that calls ``on_notify`` for each notification; it is the caller's to watch and to close.
+async def listen(dsn: str, channel: str, on_notify: Callable[[str], None]) -> Connection[Row]:
+    """A connection of its own that calls ``on_notify`` with what each notification says; it is the caller's to watch and close.
 
     Raises:
         Unavailable: the server can't be reached.
     """
     try:
         connection = await asyncpg.connect(dsn, timeout=5, server_settings={"application_name": "meshhook-listen"})
-        await connection.add_listener(channel, lambda *_: on_notify())
+        await connection.add_listener(channel, lambda *said: on_notify(said[3]))
     except Exception as error:
         raise _as_unavailable(error) from error
     return connection

@@ -16,7 +16,7 @@ CREATE OR REPLACE FUNCTION meshhook.accept(
     p_endpoint_ids int[],
     p_keys         text[],      -- null: no dedupe key
     p_hashes       bytea[],     -- SHA-256 of the raw body; null without a key
-    p_triggers     text[],      -- JSON text
+    p_triggers     text[],      -- JSON text; further members of run.accepted may follow: {…},"sync":true
     p_keep         interval     -- how long a dedupe key is remembered
 ) RETURNS TABLE (ordinal int, outcome text, run_id uuid)
 LANGUAGE plpgsql
