@@ -36,7 +36,9 @@ def dump(dsn: str) -> str:
         capture_output=True,
         text=True,
     ).stdout
-    text = re.sub(r"CREATE FUNCTION meshhook\.(?!refuse_change).*?\$\$;\n", "", text, flags=re.DOTALL)
+    text = re.sub(
+        r"CREATE FUNCTION meshhook\.(?!refuse_change|note_in_feed|feed_lock).*?\$\$;\n", "", text, flags=re.DOTALL
+    )
     lines = [line for line in text.splitlines() if line and not line.startswith(("--", "SET ", "SELECT ", "\\"))]
     return HEAD + re.sub(r"(;\n)(?=CREATE)", r"\1\n", "\n".join(lines)) + "\n"
 

@@ -11,6 +11,27 @@ CREATE TYPE meshhook.run_status AS ENUM (
     'failed'
 );
 
+CREATE FUNCTION meshhook.feed_lock(p_place bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT (x'6D6866'::bigint << 40) | (p_place & ((1::bigint << 40) - 1))
+$$;
+
+CREATE FUNCTION meshhook.note_in_feed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM added) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(meshhook.feed_lock(pg_sequence_last_value('meshhook.feed_place')));
+    INSERT INTO meshhook.feed (shard, place, at, run_ids, seqs)
+    SELECT a.shard, nextval('meshhook.feed_place'), max(a.at), array_agg(a.run_id), array_agg(a.seq)
+    FROM (SELECT n.shard, n.run_id, n.seq, n.at FROM added n ORDER BY n.seq) a
+    GROUP BY a.shard;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION meshhook.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -89,6 +110,24 @@ ALTER TABLE meshhook.endpoints ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     CACHE 1
 );
 
+CREATE TABLE meshhook.feed (
+    shard smallint NOT NULL,
+    place bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    run_ids uuid[] NOT NULL,
+    seqs integer[] NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='20000');
+ALTER TABLE ONLY meshhook.feed ALTER COLUMN run_ids SET STORAGE EXTERNAL;
+ALTER TABLE ONLY meshhook.feed ALTER COLUMN seqs SET STORAGE EXTERNAL;
+
+CREATE SEQUENCE meshhook.feed_place
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
 CREATE TABLE meshhook.journal (
     shard smallint NOT NULL,
     run_id uuid NOT NULL,
@@ -96,7 +135,8 @@ CREATE TABLE meshhook.journal (
     epoch integer NOT NULL,
     claimed_at timestamp with time zone,
     at timestamp with time zone NOT NULL,
-    events json NOT NULL
+    events json NOT NULL,
+    status meshhook.run_status
 )
 PARTITION BY RANGE (run_id);
 
@@ -291,6 +331,8 @@ ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_path_key UNIQUE (path);
 ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY meshhook.feed
+    ADD CONSTRAINT feed_pkey PRIMARY KEY (shard, place);
 ALTER TABLE ONLY meshhook.journal
     ADD CONSTRAINT journal_pkey PRIMARY KEY (shard, run_id, seq);
 ALTER TABLE ONLY meshhook.migrations
@@ -343,6 +385,8 @@ CREATE TRIGGER audit_log_is_append_only BEFORE DELETE OR UPDATE ON meshhook.audi
 CREATE TRIGGER audit_log_is_not_emptied BEFORE TRUNCATE ON meshhook.audit_log FOR EACH STATEMENT EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
 
 CREATE TRIGGER finished_runs_are_immutable BEFORE UPDATE ON meshhook.runs FOR EACH ROW WHEN ((old.finished_at IS NOT NULL)) EXECUTE FUNCTION meshhook.refuse_change('A finished run never changes; replay it as a new run.');
+
+CREATE TRIGGER journal_goes_into_feed AFTER INSERT ON meshhook.journal REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION meshhook.note_in_feed();
 
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON meshhook.journal FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('The journal is append-only.');
 

@@ -26,15 +26,19 @@ from meshhook.api.gate import Gate
 from meshhook.api.hooks import PREFIX, Endpoints, Hooks
 from meshhook.api.metrics import ApiMetrics
 from meshhook.api.rest import Rest, make_rest
+from meshhook.api.stream import Streams
 from meshhook.config import Settings
 from meshhook.data_keys import Keychain
 from meshhook.db import migrate as migrations
-from meshhook.db.connect import Database, connect_once, listen
+from meshhook.db.connect import Database, connect_once
+from meshhook.db.hearing import hear
 from meshhook.door import Door
 from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
+from meshhook.feed import Feed
 from meshhook.hosts import Hosts
 from meshhook.key_source import KeySource
+from meshhook.live import Live, Tailer
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
 from meshhook.secret_calls import SecretCalls
@@ -95,13 +99,16 @@ async def _serve_until(
     metrics.watch("meshhook_sync_waiting", "Callers that wait for what their run answers.", lambda: answers.waiting)
     metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
     rest = make_rest(settings, database, registry, on_change=endpoints.forget, admit=hooks.admit)
-    server = _server(settings, hooks, rest)
+    tailer, live = _watchers(settings, database, shards)
+    streams = Streams(live, rest.admit, registry)
+    server = _server(settings, hooks, streams, rest)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))
         beside = [
             tasks.create_task(_every(IDLE_S, rates.give_back)),
-            tasks.create_task(_listen(settings.database_url, CHANNEL, answers.hear)),
+            tasks.create_task(hear(settings.database_url, CHANNEL, answers.hear)),
             tasks.create_task(answers.run()),
+            tasks.create_task(tailer.run()),
         ]
         serving = tasks.create_task(server.serve())
         with suppress(DatabaseError):
@@ -112,9 +119,11 @@ async def _serve_until(
         # senders have gone quiet: what is still on its way into a closed socket would have no answer at all.
         hooks.closing = rest.closing = True
         answers.close()
+        live.close()
         async with asyncio.timeout(settings.shutdown_s):
             await acceptor.close()
         await _quiet(hooks)
+        await streams.close()
         watching.cancel()
         for task in beside:
             task.cancel()
@@ -124,16 +133,35 @@ async def _serve_until(
     _log.info("stopped")
 
 
+def _watchers(settings: Settings, database: Database, shards: int) -> tuple[Tailer, Live]:
+    feed = Feed(database, shards)
+    tailer = Tailer(
+        feed,
+        poll_s=settings.poll_ms / 1000,
+        listen=lambda wake: hear(settings.database_url, "meshhook_tasks", lambda _: wake()),
+    )
+    live = Live(
+        feed,
+        tailer,
+        watchers_max=settings.watchers_max,
+        buffer_bytes=settings.watcher_buffer_bytes,
+        heartbeat_s=settings.heartbeat_s,
+    )
+    return tailer, live
+
+
 async def _quiet(hooks: Hooks) -> None:
     deadline = time.monotonic() + _QUIET_S_MAX
     while hooks.quiet_s() < _QUIET_S and time.monotonic() < deadline:
         await asyncio.sleep(_QUIET_S / 4)
 
 
-def _server(settings: Settings, hooks: Hooks, rest: Rest) -> Server:
+def _server(settings: Settings, hooks: Hooks, streams: Streams, rest: Rest) -> Server:
     async def application(scope: Any, protocol: Any) -> None:
         if scope.path.startswith(PREFIX):
             await hooks(scope, protocol)
+        elif streams.takes(scope.path):
+            await streams(scope, protocol)
         else:
             await bridge.serve(rest.application, scope, protocol)
 
@@ -220,11 +248,12 @@ async def _work_until(
         send_secretly=SecretCalls(vault, store.project_of_version, send).send,
     )
     metrics = WorkerMetrics(worker.counts, hosts, settings.host, settings.metrics_port)
+    feed_keep = timedelta(hours=settings.feed_hours)
     async with asyncio.TaskGroup() as tasks:
         beside = [
-            tasks.create_task(_listen(settings.database_url, "meshhook_tasks", lambda _: worker.wake())),
+            tasks.create_task(hear(settings.database_url, "meshhook_tasks", lambda _: worker.wake())),
             tasks.create_task(_every(_HEARTBEAT_S, lambda: _heartbeat(store, worker))),
-            tasks.create_task(_every(chores.PERIOD_S, lambda: chores.do(store))),
+            tasks.create_task(_every(chores.PERIOD_S, lambda: chores.do(store, shards, feed_keep))),
             tasks.create_task(schedules.keep_firing(database, shards)),
         ]
         working = tasks.create_task(worker.run())
@@ -245,24 +274,6 @@ async def _work_until(
 async def _heartbeat(store: Store, worker: Worker) -> None:
     with suppress(DatabaseError):
         await store.heartbeat(worker.name, worker.counts.committed, worker.counts.refused)
-
-
-async def _listen(dsn: str, channel: str, on_notify: Callable[[str], None]) -> None:
-    """Hear of new work, or of answers, at once. Only an optimisation: behind a transaction pooler polling finds them."""
-    while True:
-        with suppress(DatabaseError):
-            connection = await listen(dsn, channel, on_notify)
-            lost = asyncio.Event()
-            connection.add_termination_listener(_setter(lost))
-            try:
-                await lost.wait()
-            finally:
-                connection.terminate()
-        await asyncio.sleep(1.0)
-
-
-def _setter(event: asyncio.Event) -> Callable[[object], None]:
-    return lambda _: event.set()
 
 
 def _collect_rarely() -> None:

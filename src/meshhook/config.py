@@ -119,6 +119,19 @@ class Settings:
         most=3_600_000,
     )
 
+    watchers_max: int = setting(
+        500, "Live streams of one `serve`, at most; one project may have four fifths of them.", least=1, most=100_000
+    )
+    watcher_buffer_bytes: int = setting(
+        1024**2, "How much may wait for one slow watcher before he reads from the database.", least=1024, most=2**30
+    )
+    heartbeat_s: float = setting(
+        10.0, "After so long without an event a live stream sends a sign of life.", least=0.05, most=600
+    )
+    feed_hours: float = setting(
+        1.0, "How long a live stream of a project can be resumed; that of a run always can.", least=0.01, most=24 * 31
+    )
+
     claim_batch_max: int = setting(500, "Runs a worker takes at once, at most.", least=1, most=10_000)
     batch_hold_ms: float = setting(
         250.0,

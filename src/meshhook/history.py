@@ -109,10 +109,10 @@ async def run(database: Database, project_id: int, id: str) -> RunDetail:
     Raises:
         Refusal: there is no such run.
     """
-    run_id, shard = _place_of(id)
+    run_id, shard = place_of(id)
     rows = await database.read(_RUN, shard, run_id, project_id)
     if not rows:
-        raise _unknown_run(id)
+        raise unknown_run(id)
     data = {name: _json(rows[0][name]) for name in ("trigger", "output", "error")}
     return RunDetail(**{**rows[0], **data})
 
@@ -123,10 +123,10 @@ async def events(database: Database, project_id: int, id: str, *, after: int = 0
     Raises:
         Refusal: there is no such run.
     """
-    run_id, shard = _place_of(id)
+    run_id, shard = place_of(id)
     rows = await database.read(_EVENTS, shard, run_id, project_id, after, limit)
     if not rows:
-        raise _unknown_run(id)
+        raise unknown_run(id)
     items = [_event(row) for row in rows if row["event"] is not None]
     return EventPage(items=items, next=items[-1]["seq"] if items and rows[-1]["more"] else None)
 
@@ -143,14 +143,14 @@ async def _id_of(connection: Connection[Row], project_id: int, workflow: str) ->
     return int(id)
 
 
-def _place_of(id: str) -> tuple[UUID, int]:
+def place_of(id: str) -> tuple[UUID, int]:
     try:
         run_id = UUID(id)
         if str(run_id) != id.lower():
             raise ValueError
         return run_id, shard_of(run_id)
     except ValueError:
-        raise _unknown_run(id) from None
+        raise unknown_run(id) from None
 
 
 def _json(text: str | None) -> msgspec.Raw | None:
@@ -191,5 +191,5 @@ def _bad_cursor() -> Refusal:
     )
 
 
-def _unknown_run(id: str) -> Refusal:
+def unknown_run(id: str) -> Refusal:
     return Refusal(404, "unknown-run", "There is no such run", f"There is no run {id[:64]!r}. Check the id.")

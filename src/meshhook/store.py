@@ -266,6 +266,10 @@ class Store:
         """Delete dedupe keys that have expired and workers long gone, a bounded batch; returns how many keys."""
         return int((await self._database.call("SELECT meshhook.forget(10000)"))[0][0])
 
+    async def forget_feed(self, shard: int, keep: timedelta) -> int:
+        """Forget what was told longer ago than ``keep``, a bounded batch; returns how many places of the feed."""
+        return int((await self._database.call("SELECT meshhook.forget_feed($1, $2, 10000)", shard, keep))[0][0])
+
 
 _START_RUNS: Final = "SELECT * FROM meshhook.start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 

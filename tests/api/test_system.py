@@ -218,6 +218,8 @@ def test_the_openapi_document_is_whole(api: Api) -> None:
         ("GET", "/api/v1/runs"),
         ("GET", "/api/v1/runs/{id}"),
         ("GET", "/api/v1/runs/{id}/events"),
+        ("GET", "/api/v1/runs/{id}/stream"),
+        ("GET", "/api/v1/stream"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),

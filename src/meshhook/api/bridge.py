@@ -12,10 +12,11 @@ _VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 async def serve(application: Asgi, scope: Any, protocol: Any) -> None:
     """Answer one RSGI request by an ASGI application."""
     exchange = _Exchange(protocol)
-    await application(_asgi_scope(scope), exchange.receive, exchange.send)
+    await application(asgi_scope(scope), exchange.receive, exchange.send)
 
 
-def _asgi_scope(scope: Any) -> dict[str, Any]:
+def asgi_scope(scope: Any) -> dict[str, Any]:
+    """An RSGI request as ASGI describes it."""
     return {
         "type": "http",
         "asgi": _VERSIONS,

@@ -25,7 +25,7 @@ _OPEN: Final = ("/healthz", "/readyz", "/problems")
 _WITHOUT_DATABASE: Final = (*_OPEN, "/metrics", "/openapi.json")
 _log = structlog.get_logger("meshhook.api")
 
-_HEADERS: Final = {
+HEADERS: Final = {
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -49,7 +49,7 @@ class Guard:
         if answer.head:
             scope = {**scope, "method": "GET"}
         try:
-            await self._admit(scope)
+            await self.admit(scope)
             if _is_below(scope["path"], _WITHOUT_DATABASE):
                 await self._inner(scope, receive, answer.send)
             else:
@@ -58,7 +58,12 @@ class Guard:
             if not answer.begun:
                 await answer.send_problem(problem_of(error, scope["path"]), scope["path"])
 
-    async def _admit(self, scope: dict[str, Any]) -> None:
+    async def admit(self, scope: dict[str, Any]) -> None:
+        """Let a request in: its ``state`` says for which project.
+
+        Raises:
+            Refusal: it may not come in. Unavailable: nobody can be asked.
+        """
         if _is_below(path := scope["path"], _OPEN):
             _check_path(path)
             return
@@ -100,7 +105,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.begun = True
             own = {name.lower() for name, _ in message["headers"]}
-            ours = [(name, value) for name, value in _HEADERS.items() if name not in own]
+            ours = [(name, value) for name, value in HEADERS.items() if name not in own]
             message = {**message, "headers": [*message["headers"], *ours]}
         elif self.head and message["type"] == "http.response.body":
             message = {**message, "body": b""}

@@ -23,6 +23,7 @@ from litestar.openapi.spec import (
 )
 
 from meshhook import __version__
+from meshhook.api import stream_openapi
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
@@ -142,7 +143,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     return {
         **document,
         "components": {**document["components"], "schemas": schemas},
-        "paths": {"/hooks/{path}": _HOOKS, **document["paths"]},
+        "paths": {"/hooks/{path}": _HOOKS, **document["paths"], **stream_openapi.paths(_problem)},
     }
 
 

@@ -5,7 +5,7 @@ request ──► guard (key, body, room) ──► Litestar ──► workflows
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -52,7 +52,9 @@ class Rest:
         self._vitals.register(registry)
         room = Room(settings.database_connections // 2)
         self._keyring = Keyring(database, room, in_force=settings.require_key or not settings.is_loopback)
-        self.application: Asgi = Guard(self._litestar(), self._keyring, room)
+        guard = Guard(self._litestar(), self._keyring, room)
+        self.application: Asgi = guard
+        self.admit: Callable[[dict[str, Any]], Awaitable[None]] = guard.admit
 
     @property
     def closing(self) -> bool:

@@ -41,6 +41,8 @@ _ROLLED_BACK: Final = (
 )
 """The server says that it did not do it, and that it might another time."""
 
+_STATEMENTS_MAX: Final = 100
+
 
 def is_lost(error: BaseException) -> bool:
     """Whether ``error`` says that the connection or the server is gone, rather than that a statement was wrong."""
@@ -49,6 +51,9 @@ def is_lost(error: BaseException) -> bool:
 
 class Database:
     """A pool of connections. Every failure of the connection itself becomes ``Unavailable`` or ``OutcomeUnknown``.
+
+    Behind a pooler in transaction mode a session is nobody's for longer than a transaction, so nothing is kept in it: no
+    prepared statements, no settings, and every statement is in a transaction. That is found out when the pool is opened.
 
     Args:
         dsn: ``postgresql://…``.
@@ -68,6 +73,8 @@ class Database:
         }
         self._timeout_s = statement_timeout_s
         self._pool: asyncpg.Pool[Row] | None = None
+        self._local = ""
+        self.pooled = False
 
     async def connect(self) -> None:
         """Open the pool.
@@ -75,6 +82,13 @@ class Database:
         Raises:
             Unavailable: the server can't be reached.
         """
+        self.pooled = await is_pooled(self._dsn)
+        settings = self._settings
+        if self.pooled:
+            # A pooler refuses most of them in the startup packet, so they come with each transaction.
+            local = [f"SET LOCAL {name} = {value}" for name, value in settings.items() if name != "application_name"]
+            self._local = "; ".join(local)
+            settings = {"application_name": settings["application_name"]}
         try:
             self._pool = await asyncpg.create_pool(
                 self._dsn,
@@ -83,8 +97,9 @@ class Database:
                 timeout=5,
                 command_timeout=self._timeout_s + 5,
                 max_inactive_connection_lifetime=0,
-                server_settings=self._settings,
+                server_settings=settings,
                 reset=_keep_session,
+                statement_cache_size=0 if self.pooled else _STATEMENTS_MAX,
             )
         except Exception as error:
             raise _as_unavailable(error) from error
@@ -106,6 +121,10 @@ class Database:
         Raises:
             Unavailable: there is none to be had, or it broke.
         """
+        if self.pooled:
+            async with self.transaction() as connection:
+                yield connection
+            return
         async with self._borrow() as connection:
             try:
                 yield connection
@@ -124,6 +143,8 @@ class Database:
             try:
                 transaction = connection.transaction()
                 await transaction.start()
+                if self._local:
+                    await connection.execute(self._local)
             except Exception as error:
                 raise _as_unavailable(error) from error
             try:
@@ -145,6 +166,9 @@ class Database:
             Unavailable: it was never sent.
             OutcomeUnknown: the connection broke after it was sent.
         """
+        if self.pooled:
+            async with self.transaction() as connection:
+                return await connection.fetch(query, *arguments)
         async with self._borrow() as connection:
             try:
                 return await connection.fetch(query, *arguments)
@@ -200,14 +224,31 @@ async def listen(dsn: str, channel: str, on_notify: Callable[[str], None]) -> Co
     return connection
 
 
+async def is_pooled(dsn: str) -> bool:
+    """Whether a pooler such as PgBouncer stands before the server: who answers is not the process that was promised.
+
+    Raises:
+        Unavailable: the server can't be reached.
+    """
+    connection = await connect_once(dsn)
+    try:
+        async with connection.transaction():
+            return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
+    except Exception as error:
+        raise _as_unavailable(error) from error
+    finally:
+        connection.terminate()
+
+
 async def connect_once(dsn: str) -> Connection[Row]:
-    """One plain connection, for tools and migrations.
+    """One plain connection, for tools and migrations. It prepares nothing by name, so that it works through a pooler when its
+    statements are in transactions.
 
     Raises:
         Unavailable: the server can't be reached.
     """
     try:
-        return await asyncpg.connect(dsn, timeout=10)
+        return await asyncpg.connect(dsn, timeout=10, statement_cache_size=0)
     except Exception as error:
         raise _as_unavailable(error) from error
 

@@ -7,6 +7,8 @@ them changed. Everything happens under one advisory lock, so any number of proce
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -40,10 +42,8 @@ async def migrate(dsn: str, *, shards: int = 1) -> Migrated:
         SchemaError: Postgres is older than 15, the schema is newer than this version, an applied migration was changed
             since, or ``shards`` is less than before.
     """
-    connection = await connect_once(dsn)
-    try:
+    async with _alone(dsn) as connection:
         _check_server(connection)
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await connection.execute(
             "CREATE SCHEMA IF NOT EXISTS meshhook; CREATE TABLE IF NOT EXISTS meshhook.migrations ("
             "name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
@@ -51,14 +51,38 @@ async def migrate(dsn: str, *, shards: int = 1) -> Migrated:
         applied = await _apply_migrations(connection)
         replaced = await _replace_functions(connection)
         await _set_shards(connection, shards)
-        made = await connection.fetchval("SELECT meshhook.make_partitions($1)", PARTITION_DAYS_AHEAD)
-    finally:
-        await connection.close()
+        async with connection.transaction():
+            made = await connection.fetchval("SELECT meshhook.make_partitions($1)", PARTITION_DAYS_AHEAD)
     return Migrated(applied, replaced, made)
+
+
+@asynccontextmanager
+async def _alone(dsn: str) -> AsyncIterator[Connection[Row]]:
+    """A connection, while no other process migrates this database.
+
+    The lock belongs to a transaction of another connection: one that belonged to a session would stay with a pooler for ever.
+    """
+    guard = await connect_once(dsn)
+    try:
+        async with guard.transaction():
+            await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
+            await guard.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            connection = await connect_once(dsn)
+            try:
+                yield connection
+            finally:
+                await connection.close()
+    finally:
+        await guard.close()
 
 
 async def pending(connection: Connection[Row]) -> list[str]:
     """Names of what ``migrate`` would apply."""
+    async with connection.transaction():
+        return await _pending(connection)
+
+
+async def _pending(connection: Connection[Row]) -> list[str]:
     if await connection.fetchval("SELECT to_regclass('meshhook.migrations')") is None:
         return [name for name, _ in _files("migrations")]
     known = {row["name"] for row in await connection.fetch("SELECT name FROM meshhook.migrations")}
@@ -77,7 +101,9 @@ def _check_server(connection: Connection[Row]) -> None:
 
 
 async def _apply_migrations(connection: Connection[Row]) -> list[str]:
-    known = {row["name"]: row["checksum"] for row in await connection.fetch("SELECT * FROM meshhook.migrations")}
+    async with connection.transaction():
+        rows = await connection.fetch("SELECT name, checksum FROM meshhook.migrations")
+    known = {row["name"]: row["checksum"] for row in rows}
     files = _files("migrations")
     if newer := sorted(known.keys() - {name for name, _ in files} - {"functions"}):
         raise SchemaError(f"the database has migrations this version does not know ({newer[0]}): use a newer MeshHook")
@@ -94,7 +120,9 @@ async def _apply_migrations(connection: Connection[Row]) -> list[str]:
 
 async def _replace_functions(connection: Connection[Row]) -> bool:
     text, checksum = _functions()
-    if await connection.fetchval("SELECT checksum FROM meshhook.migrations WHERE name = 'functions'") == checksum:
+    async with connection.transaction():
+        known = await connection.fetchval("SELECT checksum FROM meshhook.migrations WHERE name = 'functions'")
+    if known == checksum:
         return False
     await _apply(connection, "functions", text, checksum)
     return True
@@ -112,13 +140,14 @@ async def _apply(connection: Connection[Row], name: str, text: str, checksum: st
 
 
 async def _set_shards(connection: Connection[Row], shards: int) -> None:
-    stored = int(
-        await connection.fetchval(
-            "INSERT INTO meshhook.settings AS s (name, value) VALUES ('shards', $1) "
-            "ON CONFLICT (name) DO UPDATE SET value = greatest(s.value::int, excluded.value::int)::text RETURNING value",
-            str(shards),
+    async with connection.transaction():
+        stored = int(
+            await connection.fetchval(
+                "INSERT INTO meshhook.settings AS s (name, value) VALUES ('shards', $1) "
+                "ON CONFLICT (name) DO UPDATE SET value = greatest(s.value::int, excluded.value::int)::text RETURNING value",
+                str(shards),
+            )
         )
-    )
     if stored > shards > 1:
         raise SchemaError(f"the database has {stored} shards: their number can grow but not shrink to {shards}")
 

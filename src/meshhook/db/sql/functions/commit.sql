@@ -56,8 +56,8 @@ BEGIN
           AND (NOT p_held OR u.run_id = ANY (v_owned))
         RETURNING u.*
     ), written AS (
-        INSERT INTO meshhook.journal (shard, run_id, seq, epoch, claimed_at, at, events)
-        SELECT p_shard, m.run_id, m.seq, m.epoch, m.claimed_at, v_now, m.events::json FROM moved m
+        INSERT INTO meshhook.journal (shard, run_id, seq, epoch, claimed_at, at, events, status)
+        SELECT p_shard, m.run_id, m.seq, m.epoch, m.claimed_at, v_now, m.events::json, m.status::meshhook.run_status FROM moved m
     ), queued AS (
         INSERT INTO meshhook.tasks (shard, run_id, due_at, epoch, owner)
         -- A run given back is due from this moment on, not before: whoever claims it next has read the clock after us.
