@@ -13,7 +13,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from meshhook.nodes import branch, delay, http_call, join, terminate, transform
+from meshhook.nodes import branch, delay, http_call, join, terminate, transform, xml_json
 
 TYPES: Final[dict[str, ModuleType]] = {
     "transform": transform,
@@ -22,4 +22,5 @@ TYPES: Final[dict[str, ModuleType]] = {
     "terminate": terminate,
     "http_call": http_call,
     "delay": delay,
+    "xml_json": xml_json,
 }
