@@ -7,8 +7,10 @@ CREATE TYPE meshhook.run_status AS ENUM (
     'queued',
     'running',
     'waiting',
+    'paused',
     'completed',
-    'failed'
+    'failed',
+    'cancelled'
 );
 
 CREATE FUNCTION meshhook.feed_lock(p_place bigint) RETURNS bigint
@@ -103,6 +105,27 @@ CREATE TABLE meshhook.endpoints (
 );
 ALTER TABLE meshhook.endpoints ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME meshhook.endpoints_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE meshhook.events (
+    shard smallint NOT NULL,
+    number bigint NOT NULL,
+    project_id integer NOT NULL,
+    id text NOT NULL,
+    run_id uuid,
+    name text NOT NULL,
+    key text NOT NULL,
+    payload json NOT NULL,
+    at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+ALTER TABLE meshhook.events ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME meshhook.events_number_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -217,7 +240,7 @@ CREATE TABLE meshhook.runs (
     status meshhook.run_status DEFAULT 'queued'::meshhook.run_status NOT NULL,
     finished_at timestamp with time zone,
     delivery_key text,
-    CONSTRAINT runs_check CHECK (((status = ANY (ARRAY['completed'::meshhook.run_status, 'failed'::meshhook.run_status])) = (finished_at IS NOT NULL)))
+    CONSTRAINT runs_finished CHECK (((status >= 'completed'::meshhook.run_status) = (finished_at IS NOT NULL)))
 )
 PARTITION BY RANGE (id);
 
@@ -265,12 +288,30 @@ CREATE TABLE meshhook.settings (
     value text NOT NULL
 );
 
+CREATE TABLE meshhook.signals (
+    shard smallint NOT NULL,
+    run_id uuid NOT NULL,
+    number bigint NOT NULL,
+    kind text NOT NULL,
+    body json NOT NULL,
+    at timestamp with time zone NOT NULL
+);
+ALTER TABLE meshhook.signals ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME meshhook.signals_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE meshhook.tasks (
     shard smallint NOT NULL,
     run_id uuid NOT NULL,
     due_at timestamp with time zone NOT NULL,
     epoch integer DEFAULT 0 NOT NULL,
-    owner text
+    owner text,
+    signaled boolean DEFAULT false NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='20000', autovacuum_vacuum_cost_delay='0');
 
@@ -288,6 +329,15 @@ ALTER TABLE meshhook.versions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE meshhook.waits (
+    shard smallint NOT NULL,
+    run_id uuid NOT NULL,
+    node text NOT NULL,
+    project_id integer NOT NULL,
+    name text NOT NULL,
+    key text NOT NULL
 );
 
 CREATE TABLE meshhook.workers (
@@ -331,6 +381,8 @@ ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_path_key UNIQUE (path);
 ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY meshhook.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (shard, number);
 ALTER TABLE ONLY meshhook.feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (shard, place);
 ALTER TABLE ONLY meshhook.journal
@@ -357,12 +409,16 @@ ALTER TABLE ONLY meshhook.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (project_id, name, version);
 ALTER TABLE ONLY meshhook.settings
     ADD CONSTRAINT settings_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY meshhook.signals
+    ADD CONSTRAINT signals_pkey PRIMARY KEY (shard, run_id, number);
 ALTER TABLE ONLY meshhook.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (shard, run_id);
 ALTER TABLE ONLY meshhook.versions
     ADD CONSTRAINT versions_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY meshhook.versions
     ADD CONSTRAINT versions_workflow_id_number_key UNIQUE (workflow_id, number);
+ALTER TABLE ONLY meshhook.waits
+    ADD CONSTRAINT waits_pkey PRIMARY KEY (shard, run_id, node);
 ALTER TABLE ONLY meshhook.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY meshhook.workflows
@@ -374,11 +430,21 @@ CREATE INDEX audit_log_of_project ON meshhook.audit_log USING btree (project_id,
 
 CREATE INDEX dedupe_expiry ON meshhook.dedupe USING brin (expires_at);
 
+CREATE INDEX events_by_key ON meshhook.events USING btree (shard, project_id, name, key, number);
+
+CREATE INDEX events_by_run ON meshhook.events USING btree (shard, run_id, name, number) WHERE (run_id IS NOT NULL);
+
+CREATE INDEX events_expiry ON meshhook.events USING brin (expires_at);
+
+CREATE UNIQUE INDEX events_once ON meshhook.events USING btree (shard, project_id, id);
+
 CREATE INDEX refusals_of_endpoint ON meshhook.refusals USING btree (endpoint_id, id);
 
 CREATE INDEX schedules_due ON meshhook.schedules USING btree (due_at) WHERE (paused_at IS NULL);
 
 CREATE INDEX tasks_due ON meshhook.tasks USING btree (shard, due_at);
+
+CREATE INDEX waits_by_event ON meshhook.waits USING btree (shard, project_id, name, key);
 
 CREATE TRIGGER audit_log_is_append_only BEFORE DELETE OR UPDATE ON meshhook.audit_log FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
 

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -106,7 +106,7 @@ async def _serve_until(
         watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))
         beside = [
             tasks.create_task(_every(IDLE_S, rates.give_back)),
-            tasks.create_task(hear(settings.database_url, CHANNEL, answers.hear)),
+            tasks.create_task(hear(settings.database_url, {CHANNEL: answers.hear})),
             tasks.create_task(answers.run()),
             tasks.create_task(tailer.run()),
         ]
@@ -138,7 +138,7 @@ def _watchers(settings: Settings, database: Database, shards: int) -> tuple[Tail
     tailer = Tailer(
         feed,
         poll_s=settings.poll_ms / 1000,
-        listen=lambda wake: hear(settings.database_url, "meshhook_tasks", lambda _: wake()),
+        listen=lambda wake: hear(settings.database_url, {"meshhook_tasks": lambda _: wake()}),
     )
     live = Live(
         feed,
@@ -251,7 +251,12 @@ async def _work_until(
     feed_keep = timedelta(hours=settings.feed_hours)
     async with asyncio.TaskGroup() as tasks:
         beside = [
-            tasks.create_task(hear(settings.database_url, "meshhook_tasks", lambda _: worker.wake())),
+            tasks.create_task(
+                hear(
+                    settings.database_url,
+                    {"meshhook_tasks": lambda _: worker.wake(), "meshhook_signals": worker.note_signal},
+                )
+            ),
             tasks.create_task(_every(_HEARTBEAT_S, lambda: _heartbeat(store, worker))),
             tasks.create_task(_every(chores.PERIOD_S, lambda: chores.do(store, shards, feed_keep))),
             tasks.create_task(schedules.keep_firing(database, shards)),

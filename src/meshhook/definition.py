@@ -16,27 +16,58 @@ import msgspec
 
 from meshhook.errors import DefinitionError, Fault
 from meshhook.mapping import Faults
-from meshhook.model import DEFAULT_PORT, TRIGGER, Definition, Edge, Merges, Node
+from meshhook.model import DEFAULT_PORT, ERROR_PORT, STEPS_MAX, TRIGGER, Definition, Edge, Merges, Node, Work
 from meshhook.nodes import TYPES
 
 SIZE_MAX_BYTES: Final = 1024 * 1024
 NODES_MAX: Final = 1_000
 EDGES_MAX: Final = 5_000
+LOOPS_DEEP_MAX: Final = 4
 _FAULTS_MAX: Final = 200  # a hostile document must not make an answer without end
 _ID: Final = "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+
+_GRAPH: Final[dict[str, Any]] = {
+    "nodes": {"type": "array", "minItems": 1, "maxItems": NODES_MAX, "items": {"$ref": "#/$defs/node"}},
+    "edges": {"type": "array", "minItems": 1, "maxItems": EDGES_MAX, "items": {"$ref": "#/$defs/edge"}},
+}
 
 SCHEMA: Final[dict[str, Any]] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "MeshHook workflow definition",
     "type": "object",
     "properties": {
-        "nodes": {"type": "array", "minItems": 1, "maxItems": NODES_MAX, "items": {"$ref": "#/$defs/node"}},
-        "edges": {"type": "array", "minItems": 1, "maxItems": EDGES_MAX, "items": {"$ref": "#/$defs/edge"}},
+        **_GRAPH,
         "description": {"type": "string", "maxLength": 10_000},
+        "settings": {"$ref": "#/$defs/settings"},
     },
     "required": ["nodes", "edges"],
     "additionalProperties": False,
     "$defs": {
+        "settings": {
+            "type": "object",
+            "properties": {
+                "timeout_s": {
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "maximum": 366 * 24 * 3600,
+                    "description": "A run that is not done so long after a worker first took it fails.",
+                },
+                "steps_max": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 1_000_000,
+                    "default": STEPS_MAX,
+                    "description": "Steps a run may complete, those in loops included.",
+                },
+            },
+            "additionalProperties": False,
+        },
+        "fragment": {
+            "type": "object",
+            "properties": _GRAPH,
+            "required": ["nodes", "edges"],
+            "additionalProperties": False,
+        },
         "node": {
             "type": "object",
             "properties": {
@@ -44,6 +75,18 @@ SCHEMA: Final[dict[str, Any]] = {
                 "type": {"enum": list(TYPES)},
                 "config": {"type": "object"},
                 "name": {"type": "string", "maxLength": 200, "description": "What people see; the id when left out."},
+                "timeout_s": {
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "maximum": 366 * 24 * 3600,
+                    "description": "A step that is not done after so long, attempts and waits included, fails.",
+                },
+                "on_error": {
+                    "enum": ["fail", "continue", "port"],
+                    "default": "fail",
+                    "description": "What a failed step does: it fails the run (or the item of its loop), or it completes with "
+                    f"{{error}}, by its usual port or by the port {ERROR_PORT!r}.",
+                },
                 "position": {
                     "type": "object",
                     "description": "Where an editor draws it; no meaning for the run.",
@@ -106,14 +149,20 @@ def parse(document: Any) -> Definition:
         DefinitionError: with every fault found, at most 200: first those of shape, then of expressions, edges and the graph.
     """
     faults = list(_shape_faults(document))
-    sound = _Sound.part_of(document, faults)
-    nodes = _compile_nodes(sound, faults)
-    edges = [edge for _, edge in sound.edges]
-    faults += _edge_faults(sound)
-    faults += _graph_faults(sound)
+    nodes, edges = _compile(document, "$", faults)
     if faults:
         raise DefinitionError(faults[:_FAULTS_MAX])
-    return _assemble(nodes, edges)
+    settings = document.get("settings", {})
+    return _assemble(nodes, edges, settings.get("timeout_s"), settings.get("steps_max", STEPS_MAX))
+
+
+def _compile(document: Any, at: str, faults: list[Fault], depth: int = 0) -> tuple[dict[str, Node], list[Edge]]:
+    """The nodes and edges of a graph at a JSON path: the whole definition, or the body of a loop."""
+    sound = _Sound.part_of(document, at, faults)
+    nodes = _compile_nodes(sound, faults, depth)
+    faults += _edge_faults(sound)
+    faults += _graph_faults(sound)
+    return nodes, [edge for _, edge in sound.edges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +172,25 @@ class _Sound:
     ``ids`` are the ids of all nodes, so that an edge to a node of the wrong shape is not called dangling as well.
     """
 
+    at: str
     nodes: list[tuple[int, dict[str, Any]]]
     edges: list[tuple[int, Edge]]
     ids: set[str]
 
     @staticmethod
-    def part_of(document: Any, faults: list[Fault]) -> _Sound:
-        broken = {fault.path.split("]")[0] for fault in faults}
-        if "$" in broken and not isinstance(document, dict):
-            return _Sound([], [], set())
+    def part_of(document: Any, at: str, faults: list[Fault]) -> _Sound:
+        if not isinstance(document, dict):
+            return _Sound(at, [], [], set())
+        broken = {at + fault.path[len(at) :].split("]")[0] for fault in faults if fault.path.startswith(at)}
 
         def sound(name: str) -> list[tuple[int, dict[str, Any]]]:
-            items = document.get(name) if f"$.{name}" not in broken else ()
-            return [(i, item) for i, item in enumerate(items or ()) if f"$.{name}[{i}" not in broken]
+            items = document.get(name) if f"{at}.{name}" not in broken else ()
+            return [(i, item) for i, item in enumerate(items or ()) if f"{at}.{name}[{i}" not in broken]
 
         nodes = document.get("nodes")
         ids = {node.get("id") for node in nodes if isinstance(node, dict)} if isinstance(nodes, list) else set()
         edges = [(i, Edge(e["from"], e.get("port", DEFAULT_PORT), e["to"])) for i, e in sound("edges")]
-        return _Sound(sound("nodes"), edges, {id for id in ids if isinstance(id, str)})
+        return _Sound(at, sound("nodes"), edges, {id for id in ids if isinstance(id, str)})
 
 
 def _shape_faults(document: Any) -> Iterator[Fault]:
@@ -174,30 +224,55 @@ def _shape_message(error: jsonschema.ValidationError) -> str:
     return message if len(message) <= 300 else message[:150] + " … " + message[-145:]
 
 
-def _compile_nodes(sound: _Sound, faults: list[Fault]) -> dict[str, Node]:
+def _compile_nodes(sound: _Sound, faults: list[Fault], depth: int) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     for index, document in sound.nodes:
-        at, id, type, config = f"$.nodes[{index}]", document["id"], document["type"], document.get("config", {})
+        at, id, type = f"{sound.at}.nodes[{index}]", document["id"], document["type"]
         if id in nodes:
             faults.append(Fault(f"{at}.id", "duplicate-id", f"another node has the id {id!r} already"))
-        expression_faults: Faults = []
-        work = TYPES[type].compile(config, expression_faults)
-        faults += [
-            Fault(f"{at}.config{below}", "bad-expression", f"{error.expression!r}: {error.reason}")
-            for below, error in expression_faults
-        ]
+        config = document.get("config", {})
+        body = _compile_body(config.get("body"), f"{at}.config.body", faults, depth + 1) if type == "loop" else None
         merges: Merges = config.get("mode", "all") if type == "join" else "implicit"
-        nodes[id] = Node(id, type, work, merges)
+        nodes[id] = Node(
+            id,
+            type,
+            _compile_work(type, config, body, at, faults),
+            merges,
+            document.get("timeout_s"),
+            document.get("on_error", "fail"),
+            body,
+        )
     return nodes
 
 
+def _compile_work(type: str, config: dict[str, Any], body: Definition | None, at: str, faults: list[Fault]) -> Work:
+    expression_faults: Faults = []
+    more = () if body is None else (body,)
+    work: Work = TYPES[type].compile(config, expression_faults, *more)
+    faults += [
+        Fault(f"{at}.config{below}", "bad-expression", f"{error.expression!r}: {error.reason}")
+        for below, error in expression_faults
+    ]
+    return work
+
+
+def _compile_body(document: Any, at: str, faults: list[Fault], depth: int) -> Definition:
+    """The body of a loop: a definition of its own, only without settings. With faults it is not to be run."""
+    if depth > LOOPS_DEEP_MAX:
+        faults.append(Fault(at, "too-deep", f"loops can stand in each other {LOOPS_DEEP_MAX} deep, not deeper"))
+        return Definition({}, {}, {})
+    before = len(faults)
+    nodes, edges = _compile(document, at, faults, depth)
+    return Definition({}, {}, {}) if len(faults) > before else _assemble(nodes, edges)
+
+
 def _edge_faults(sound: _Sound) -> Iterator[Fault]:
-    ports = {document["id"]: TYPES[document["type"]].ports(document.get("config", {})) for _, document in sound.nodes}
+    ports = {document["id"]: _ports(document) for _, document in sound.nodes}
     ports[TRIGGER] = [DEFAULT_PORT]
     ids = sound.ids | {TRIGGER}
     seen: set[Edge] = set()
     for index, edge in sound.edges:
-        at = f"$.edges[{index}]"
+        at = f"{sound.at}.edges[{index}]"
         if edge.source not in ids:
             yield Fault(f"{at}.from", "dangling-edge", f"there is no node {edge.source!r}")
         elif edge.source in ports and edge.port not in ports[edge.source]:
@@ -211,6 +286,11 @@ def _edge_faults(sound: _Sound) -> Iterator[Fault]:
                 at, "duplicate-edge", f"the same edge stands here twice: {edge.source}.{edge.port} → {edge.target}"
             )
         seen.add(edge)
+
+
+def _ports(node: dict[str, Any]) -> list[str]:
+    ports: list[str] = TYPES[node["type"]].ports(node.get("config", {}))
+    return [*ports, ERROR_PORT] if node.get("on_error") == "port" else ports
 
 
 def _port_message(edge: Edge, ports: list[str]) -> str:
@@ -230,9 +310,9 @@ def _graph_faults(sound: _Sound) -> Iterator[Fault]:
     reached = _reachable(targets)
     for id, index in position.items():
         if id not in reached:
-            yield Fault(f"$.nodes[{index}]", "unreachable-node", f"no path leads from the trigger to {id!r}")
+            yield Fault(f"{sound.at}.nodes[{index}]", "unreachable-node", f"no path leads from the trigger to {id!r}")
     if cycle := sorted(_on_a_cycle(targets) & position.keys(), key=position.__getitem__):
-        path = f"$.nodes[{position[cycle[0]]}]"
+        path = f"{sound.at}.nodes[{position[cycle[0]]}]"
         yield Fault(path, "cycle", f"these nodes wait for each other in a circle: {', '.join(cycle[:20])}")
 
 
@@ -257,10 +337,13 @@ def _on_a_cycle(targets: dict[str, list[str]]) -> set[str]:
         left = stays
 
 
-def _assemble(nodes: dict[str, Node], edges: list[Edge]) -> Definition:
+def _assemble(
+    nodes: dict[str, Node], edges: list[Edge], timeout_s: float | None = None, steps_max: int = STEPS_MAX
+) -> Definition:
     out_edges: dict[str, list[Edge]] = {TRIGGER: [], **{id: [] for id in nodes}}
     in_degree = dict.fromkeys(nodes, 0)
     for edge in edges:
         out_edges[edge.source].append(edge)
         in_degree[edge.target] += 1
-    return Definition(nodes, {source: tuple(leaving) for source, leaving in out_edges.items()}, in_degree)
+    leaving = {source: tuple(of) for source, of in out_edges.items()}
+    return Definition(nodes, leaving, in_degree, timeout_s, steps_max)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -15,13 +15,18 @@ import structlog
 
 from meshhook import machine
 from meshhook.errors import JournalError
+from meshhook.execution import Execution
 from meshhook.model import CallError, Definition, Event, Request, Response, Start, State, Wants
-from meshhook.store import Append, Claimed
+from meshhook.outbox import Waits, outbox, waits_of
+from meshhook.store import Append, Claimed, InboxItem
 from meshhook.tracing import trace_headers
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger("meshhook.worker")
+
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""When a run wants attention that waits for others alone: they poke it."""
 
 NO_ROOM: Final = timedelta(milliseconds=200)
 """A run whose call finds no room on this worker asks again so much later: here or, rather, elsewhere."""
@@ -33,19 +38,21 @@ class Held:
 
     ``clock`` gives monotonic seconds; together with ``claimed_at`` it is the time of the database, never ahead of it.
     ``until`` is when the lease ends, if there is one (``leased``); ``due`` when the run wants attention without one. ``cut``
-    tells that there is more to advance, and only the time was over.
+    tells that there is more to advance, and only the time was over. ``taken`` are the signals that are in ``pending``.
     """
 
     claimed: Claimed
     state: State
-    definition: Definition
+    execution: Execution | None
     owner: str
     until: datetime
     clock: Callable[[], float]
     since: float
     seq: int
-    pending: list[bytes] = field(default_factory=list)
+    pending: list[Event] = field(default_factory=list)
     wants: Wants = field(init=False)
+    waits: Waits = frozenset()
+    taken: list[int] = field(default_factory=list)
     calls: dict[str, Start] = field(default_factory=dict)
     cut: bool = False
     leased: bool = False
@@ -56,7 +63,9 @@ class Held:
         run: Claimed, state: State, definition: Definition, owner: str, lease: timedelta, clock: Callable[[], float]
     ) -> Held:
         """A run just claimed; that somebody's lease ran out is the first thing to be written."""
-        held = Held(run, state, definition, owner, run.claimed_at + lease, clock, clock(), seq=state.events + 1)
+        seq = state.events + 1
+        execution = Execution(definition, state, str(run.run_id))
+        held = Held(run, state, execution, owner, run.claimed_at + lease, clock, clock(), seq, waits=waits_of(state))
         if run.expired_owner is not None:
             held._take({"type": "lease.expired", "owner": run.expired_owner, "until": run.due_at.isoformat()})
         return held
@@ -67,7 +76,7 @@ class Held:
         _log.error("run can't be advanced", run_id=str(run.run_id), reason=reason)
         events = sum(len(_decode(row)) for row in run.journal)
         state = state or State("", 0, 0, None, events=events)
-        held = Held(run, state, Definition({}, {}, {}), "", run.due_at, float, 0.0, seq=events + 1)
+        held = Held(run, state, None, "", run.due_at, float, 0.0, seq=events + 1)
         held._take(_engine_failure(reason))
         return held
 
@@ -96,13 +105,23 @@ class Held:
             self._break(error)
         return steps
 
+    def receive(self, inbox: list[InboxItem]) -> None:
+        """Take note of what others have put into the inbox of the run."""
+        for item in inbox:
+            self.taken.append(item.number)
+            if self.execution is not None:
+                try:
+                    self._put(self.execution.receive(item.kind, _decode(item.body)))
+                except Exception as error:  # noqa: BLE001 as above
+                    self._break(error)
+
     def end_call(self, start: Start, result: Response | CallError) -> None:
         """Take note of how a call ended."""
         del self.calls[start.node]
-        if self.finished:
+        if self.finished or self.execution is None:
             return
         try:
-            self._put(machine.end_call(self.state, start, result, str(self.claimed.run_id), self.now()))
+            self._put(self.execution.end_call(start, result, self.now()))
         except Exception as error:  # noqa: BLE001 as above
             self._break(error)
 
@@ -112,18 +131,18 @@ class Held:
         ``room`` says whether this worker may make more calls; ``wait_s`` how long one must wait for its host. Returns the calls
         to make once the commit is done.
         """
-        if self.finished:
+        if self.finished or self.execution is None:
             return []
         if not self.cut and (room or self.calls):
             self._hold_back(wait_s)
         starting = self.wants.calls if not self.cut and (room or self.calls) else []
         if starting:
-            self._put(machine.begin_calls(self.state, self.wants))
+            self._put(self.execution.begin_calls(self.wants))
             self.calls |= {start.node: start for start in starting}
         if self.cut or self.calls:
             self._take_lease()
         else:
-            self.due = self.wants.wake_at if not self.wants.calls else self.now() + NO_ROOM
+            self.due = (self.wants.wake_at or NEVER) if not self.wants.calls else self.now() + NO_ROOM
             self.release()
         return starting
 
@@ -145,13 +164,13 @@ class Held:
             self.leased = False
 
     def append(self) -> Append:
-        """What is pending, as one journal row, and where the run stands then."""
-        seq, events = self.seq, self.pending
-        self.seq, self.pending = seq + len(events), []
+        """What is pending, as one journal row, where the run stands then, and what it tells others."""
+        seq, events, before = self.seq, self.pending, self.waits
+        self.seq, self.pending, self.waits = seq + len(events), [], waits_of(self.state)
         run = self.claimed
-        row = Append(
-            run.run_id, run.claimed_at, run.epoch, seq, (b"[" + b",".join(events) + b"]").decode(), self.state.status
-        )
+        text = (b"[" + b",".join([event.json for event in events]) + b"]").decode()
+        tells = outbox(run.run_id, before, self.state, [event.body for event in events])
+        row = Append(run.run_id, run.claimed_at, run.epoch, seq, text, self.state.status, tells=tells)
         if self.finished:
             return row
         if self.leased:
@@ -159,8 +178,9 @@ class Held:
         return row._replace(due_at=self.due or run.claimed_at)
 
     def _advancing(self) -> Iterator[list[Event]]:
-        run_id = str(self.claimed.run_id)
-        return machine.advance(self.definition, self.state, run_id, self.now(), self.wants, self.calls)
+        if self.execution is None:
+            return iter(())
+        return self.execution.advance(self.now(), self.wants, self.calls)
 
     def _take_lease(self) -> None:
         if not self.leased:
@@ -173,11 +193,11 @@ class Held:
             self._take(_engine_failure(f"{type(error).__name__}: {error}"))
 
     def _put(self, events: list[Event]) -> None:
-        self.pending += [event.json for event in events]
+        self.pending += events
 
     def _take(self, body: dict[str, Any]) -> None:
         machine.apply(self.state, body)
-        self.pending.append(_encode(body))
+        self.pending.append(Event(body, _encode(body)))
 
 
 def call_headers(state: State, run_id: str, start: Start) -> dict[str, str]:

@@ -5,9 +5,11 @@ So a run id always knows where its rows live, and ids of one moment lie side by 
 
 from __future__ import annotations
 
+import hashlib
 import random
 import uuid
 import zlib
+from datetime import datetime
 from typing import Final
 
 SHARDS_MAX: Final = 4096
@@ -19,6 +21,14 @@ def make_run_id(shard: int, unix_ms: int) -> str:
     """A new run id of ``shard``, made at ``unix_ms``."""
     text = f"{unix_ms:012x}7{shard:03x}{0x8000000000000000 | _getrandbits(62):016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def derived_run_id(run_id: str, path: str, now: datetime) -> str:
+    """The id of the run that the step ``path`` of a run starts at ``now``: in the same shard, and always the same."""
+    digest = int.from_bytes(hashlib.sha256(f"{run_id}/{path}".encode()).digest()[:8])
+    unix_ms = max(0, int(now.timestamp() * 1000))
+    value = unix_ms << 80 | 0x7 << 76 | shard_of(run_id) << 64 | 0x2 << 62 | digest >> 2
+    return str(uuid.UUID(int=value))
 
 
 def shard_of(run_id: str | uuid.UUID) -> int:

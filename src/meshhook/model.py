@@ -11,12 +11,17 @@ TRIGGER: Final = "trigger"
 """The reserved id every path of a workflow starts from."""
 
 DEFAULT_PORT: Final = "out"
+ERROR_PORT: Final = "error"
+TIMEOUT_PORT: Final = "timeout"
 
-RunStatus = Literal["queued", "running", "waiting", "completed", "failed"]
-TERMINAL: Final[frozenset[str]] = frozenset({"completed", "failed"})
+STEPS_MAX: Final = 100_000
+"""Steps a run may complete when its definition says nothing else."""
+
+RunStatus = Literal["queued", "running", "waiting", "paused", "completed", "failed", "cancelled"]
+TERMINAL: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled"})
 
 Context = Mapping[str, Any]
-"""What an expression sees: ``{input, trigger, steps, run}``."""
+"""What an expression sees: ``{input, trigger, steps, run}``, and in a loop ``loop``."""
 
 
 class Edge(NamedTuple):
@@ -116,7 +121,40 @@ class Call:
     output: Callable[[Response], Any] = Response.as_output
 
 
-Outcome = Completed | Ended | Sleep | Call
+class Await(NamedTuple):
+    """A node waits for an event of this name and correlation key, for ``timeout_s`` at most."""
+
+    name: str
+    key: str
+    timeout_s: float
+
+
+class Each(NamedTuple):
+    """A node runs the fragment ``body`` once for each item, at most ``concurrency`` of them side by side."""
+
+    items: list[Any]
+    body: Definition
+    concurrency: int
+    on_error: Literal["stop", "continue"]
+
+
+class Child(NamedTuple):
+    """A node starts a run of another workflow, and waits for its end or not."""
+
+    workflow: str
+    input: Any
+    wait: bool
+
+
+class Respond(NamedTuple):
+    """A node answers the caller who waits for this run."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+Outcome = Completed | Ended | Sleep | Call | Await | Each | Child | Respond
 Work = Callable[[Context], Outcome]
 """What a pure node does. Raises ``ExpressionError`` when an expression of it fails."""
 
@@ -126,12 +164,19 @@ Merges = Literal["implicit", "all", "any"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One compiled node. ``merges`` tells how several live predecessors become its input, see ``machine``."""
+    """One compiled node. ``merges`` tells how several live predecessors become its input, see ``frontier``.
+
+    ``timeout_s`` bounds a step that takes time, retries and waits included. ``on_error`` tells what a failure of the step does:
+    it fails what the node stands in, or the step completes with ``{"error": …}``, by its usual port or by the port ``error``.
+    """
 
     id: str
     type: str
     work: Work
     merges: Merges = "implicit"
+    timeout_s: float | None = None
+    on_error: Literal["fail", "continue", "port"] = "fail"
+    body: Definition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +184,15 @@ class Definition:
     """A compiled, valid workflow definition.
 
     ``out_edges`` holds the edges that leave each node (and the trigger) in document order, ``in_degree`` how many edges lead
-    to each node.
+    to each node. ``timeout_s`` bounds a whole run, ``steps_max`` how many steps it may complete. The body of a loop is a
+    definition as well.
     """
 
     nodes: Mapping[str, Node]
     out_edges: Mapping[str, tuple[Edge, ...]]
     in_degree: Mapping[str, int]
+    timeout_s: float | None = None
+    steps_max: int = STEPS_MAX
 
 
 class Event(NamedTuple):
@@ -155,14 +203,39 @@ class Event(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """The last attempt of a call. ``retry_at`` is when it may be tried again; ``None`` while it is under way."""
+    """The last attempt of a call. ``retry_at`` is when it may be tried again; ``error`` why it never will be.
+
+    Neither is set while it is under way.
+    """
 
     number: int
     retry_at: datetime | None = None
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it was begun and its end is not known."""
+        return self.retry_at is None and self.error is None
+
+
+class Wait(NamedTuple):
+    """What a step waits for: an event of this name and key, until then."""
+
+    name: str
+    key: str
+    until: datetime
+
+
+class ChildEnd(NamedTuple):
+    """How a child run ended."""
+
+    status: str
+    output: Any
+    error: Mapping[str, Any] | None
 
 
 class Start(NamedTuple):
-    """What a run asks of its worker: make this call now, as the attempt of this number."""
+    """What a run asks of its worker: make this call now, as the attempt of this number. ``node`` is the path of the step."""
 
     node: str
     attempt: int
@@ -181,24 +254,48 @@ class Wants:
 class State:
     """What the journal of one run says so far; made by ``machine.fold``.
 
-    ``steps`` holds ``node id → Completed`` in the order of completion, ``calls`` the last attempt of each call that is not
-    done, ``timers`` when each delay that is not over ends. ``owner`` is the holder of the last lease that was taken and not
-    given back.
+    A step is known by its path: ``charge``, or in a loop ``each[3].charge``. Its *scope* is what stands before the last dot:
+    ``""`` for the run itself, ``each[3]`` for one iteration. ``scopes`` holds ``scope → node id → Completed`` in the order of
+    completion, ``failures`` the same for steps that failed and did not complete. All others are keyed by path: ``calls`` is the
+    last attempt of each call that is not done, ``timers`` when a delay that is not over ends, ``deadlines`` when a step is
+    given up (the path ``""``: the run), ``loops`` how many items a loop has, and so on.
+
+    ``takes_time``: something happened to the run beside steps that are done at once. ``consumed`` is the number of the last
+    event received of each name and key. ``owner`` is the holder of the last lease that was taken and not given back.
     """
 
     workflow: str
     version: int
     version_id: int
     trigger: Any
-    steps: dict[str, Completed] = field(default_factory=dict)
+    parent: Mapping[str, Any] | None = None
+    scopes: dict[str, dict[str, Completed]] = field(default_factory=dict)
+    failures: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: dict[str, Attempt] = field(default_factory=dict)
     timers: dict[str, datetime] = field(default_factory=dict)
-    ended: Literal["completed", "failed"] | None = None
+    deadlines: dict[str, datetime] = field(default_factory=dict)
+    waits: dict[str, Wait] = field(default_factory=dict)
+    received: dict[str, Any] = field(default_factory=dict)
+    children: dict[str, str] = field(default_factory=dict)
+    child_ends: dict[str, ChildEnd] = field(default_factory=dict)
+    loops: dict[str, int] = field(default_factory=dict)
+    consumed: dict[tuple[str, str], int] = field(default_factory=dict)
+    completed: int = 0
+    takes_time: bool = False
+    wants_answer: bool = False
+    responded: bool = False
+    paused: bool = False
+    ended: Literal["completed", "failed", "cancelled"] | None = None
     output: Any = None
     error: dict[str, Any] | None = None
     owner: str | None = None
     was_leased: bool = False
     events: int = 0
+
+    @property
+    def steps(self) -> dict[str, Completed]:
+        """The completed steps of the run itself, those in loops left out."""
+        return self.scopes.get("", {})
 
     @property
     def status(self) -> RunStatus:
@@ -207,6 +304,16 @@ class State:
             return self.ended
         if self.owner is not None:
             return "running"
-        if self.calls or self.timers:
+        if self.paused:
+            return "paused"
+        if self.calls or self.timers or self.waits or self.children:
             return "waiting"
         return "running" if self.was_leased else "queued"
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """The scope and the node id of a step: ``each[3].charge`` is ``charge`` in ``each[3]``."""
+    if "." not in path:
+        return "", path
+    scope, _, id = path.rpartition(".")
+    return scope, id

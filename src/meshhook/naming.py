@@ -7,7 +7,8 @@ from typing import Final
 
 from meshhook.errors import Refusal
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_NAME: Final = re.compile(NAME_PATTERN[1:-1])
 
 
 def is_name(text: str) -> bool:

@@ -9,11 +9,36 @@ from typing import Any, Final
 import msgspec
 
 from meshhook import machine
-from meshhook.model import Definition, State, Wants
+from meshhook.execution import Execution
+from meshhook.model import TIMEOUT_PORT, Definition, Node, Wants
 from meshhook.verify import Difference, Record
 
 _BEFORE_ALL_TIME: Final = datetime(1, 1, 2, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
+
+_OUTSIDE: Final = frozenset(
+    {"call.started", "call.failed", "event.received", "child.ended", "run.paused", "run.resumed", "run.cancelled"}
+)
+_VOLATILE: Final = {
+    "timer.set": ("until",),
+    "deadline.set": ("until",),
+    "wait.set": ("until",),
+    "child.started": ("run_id",),
+}
+"""Members that depend on when the event was written: they are taken as they were."""
+
+
+class _All:
+    """Every call is somebody's."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def is_repeatable(record: Record) -> bool:
@@ -31,37 +56,67 @@ def divergence(record: Record, definition: Definition) -> Difference | None:
         JournalError: the journal does not begin with ``run.accepted``.
     """
     first, *journaled = [event for event in record.events() if not event["type"].startswith("lease.")]
-    state = machine.fold([first])
-    repeated = _repeat(record, definition, state)
+    execution = Execution(definition, machine.fold([first]), str(record.id))
+    repeated = _repeat(execution)
+    failed: set[str] = set()
     for event in journaled:
-        if _came_from_outside(event, definition, state):
-            machine.apply(state, event)
-            repeated = _repeat(record, definition, state)
+        if event["type"] == "step.failed":
+            failed.add(event["node"])
+        if _came_from_outside(event, definition, failed):
+            execution.take(event)
+            repeated = _repeat(execution)
             continue
-        expected = next(repeated, None)
+        expected = _as_then(next(repeated, None), event)
         if expected != _encode(event):
             return Difference(record.id, "a repetition gives the same events", _text(expected), _text(_encode(event)))
+        if event["type"] in _VOLATILE:
+            machine.apply(execution.state, event)
     surplus = next(repeated, None) if record.finished_at is not None else None
     if surplus is not None:
-        return Difference(record.id, "a repetition gives the same events", _text(surplus), "the end of the journal")
+        more = _text(_encode(surplus))
+        return Difference(record.id, "a repetition gives the same events", more, "the end of the journal")
     return None
 
 
-def _came_from_outside(event: dict[str, Any], definition: Definition, state: State) -> bool:
+def _came_from_outside(event: dict[str, Any], definition: Definition, failed: set[str]) -> bool:
     """Whether an event is the world's doing, or the clock's: it is taken as it was, and the machine goes on from there."""
-    if event["type"] in ("timer.set", "call.started", "call.failed"):
+    kind, path = event["type"], event.get("node", "")
+    if kind in _OUTSIDE:
         return True
-    if event["type"] == "step.completed":
-        node = definition.nodes.get(event["node"])
-        return node is not None and node.type in ("http_call", "delay")
-    return event["type"] in ("step.failed", "run.failed") and event.get("error", {}).get("type") == "call"
+    if kind == "step.completed":
+        node = node_at(definition, path)
+        if node is None or path in failed:  # what follows from a failure, the machine says
+            return False
+        return node.type in ("http_call", "delay") or (node.type == "wait_event" and event.get("port") == TIMEOUT_PORT)
+    # A time that is over fails one step, or the run; what that fails in turn follows from it.
+    error = event.get("error", {})
+    return kind in ("step.failed", "run.failed") and error.get("type") == "timeout" and error.get("node", "") == path
 
 
-def _repeat(record: Record, definition: Definition, state: State) -> Iterator[bytes]:
+def node_at(definition: Definition, path: str) -> Node | None:
+    """The node of the step at a path such as ``each[3].charge``."""
+    node, within = None, definition
+    for part in path.split("."):
+        node = within.nodes.get(part.partition("[")[0])
+        if node is None:
+            return None
+        within = node.body or within
+    return node
+
+
+def _repeat(execution: Execution) -> Iterator[dict[str, Any]]:
     """What the machine does by itself: no timer ends, and every call is somebody's."""
-    calls = [id for id, node in definition.nodes.items() if node.type == "http_call"]
-    for events in machine.advance(definition, state, str(record.id), _BEFORE_ALL_TIME, Wants(), calls):
-        yield from (event.json for event in events if event.body["type"] != "timer.set")
+    for events in execution.advance(_BEFORE_ALL_TIME, Wants(), _All()):
+        yield from (dict(event.body) for event in events)
+
+
+def _as_then(expected: dict[str, Any] | None, journaled: dict[str, Any]) -> bytes | None:
+    if expected is None:
+        return None
+    for member in _VOLATILE.get(expected["type"], ()):
+        if member in journaled:
+            expected[member] = journaled[member]
+    return _encode(expected)
 
 
 def _text(event: bytes | None) -> str:

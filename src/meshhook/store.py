@@ -5,7 +5,7 @@ The only module that names SQL functions; the SQL itself, and why it is as it is
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from meshhook import endpoint_config
 from meshhook.answers import Answered
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.endpoint_config import EndpointConfig
+from meshhook.outbox import Outbox, Signal
 from meshhook.quota import Ask, Lease
 
 
@@ -58,7 +59,8 @@ class NotNew(NamedTuple):
 class Claimed:
     """One run a worker took. ``journal`` holds the JSON arrays of events in order, ``events`` how many rows of them.
 
-    ``epoch`` is the one to write under. ``expired_owner`` and ``due_at`` tell whose lease ran out, and when.
+    ``epoch`` is the one to write under. ``expired_owner`` and ``due_at`` tell whose lease ran out, and when. ``signaled``:
+    something lies in the inbox of the run.
     """
 
     run_id: UUID
@@ -67,12 +69,22 @@ class Claimed:
     due_at: datetime
     claimed_at: datetime
     journal: list[str]
+    signaled: bool = False
+
+
+class InboxItem(NamedTuple):
+    """One signal in the inbox of a run; ``body`` is JSON text. See ``sql/functions/signals.sql``."""
+
+    number: int
+    kind: str
+    body: str
 
 
 class Append(NamedTuple):
     """What a worker writes to one run: ``count`` events as a JSON array, and where the run stands then.
 
-    ``due_at`` is ``None`` for a finished run; else when it wants attention next, held by ``owner`` or free.
+    ``due_at`` is ``None`` for a finished run; else when it wants attention next, held by ``owner`` or free. ``tells`` is what it
+    says to others in the same transaction.
     """
 
     run_id: UUID
@@ -83,6 +95,30 @@ class Append(NamedTuple):
     status: str
     due_at: datetime | None = None
     owner: str | None = None
+    tells: Outbox | None = None
+
+
+class Written(NamedTuple):
+    """What became of a batch of writes.
+
+    ``refused`` were stopped by fencing; in the inbox of ``signaled``, held under leases, lies something; ``reached`` were told
+    something, and are to be poked once the transaction is committed.
+    """
+
+    refused: set[UUID]
+    signaled: set[UUID]
+    reached: set[UUID]
+
+
+class NewEvent(NamedTuple):
+    """An event from outside. ``run_id``: for this run alone; ``payload`` is JSON text. Within a project an ``id`` counts once."""
+
+    project_id: int
+    id: str
+    run_id: UUID | None
+    name: str
+    key: str
+    payload: str
 
 
 class Pressure(NamedTuple):
@@ -118,27 +154,36 @@ class Turn:
         rows = await self._connection.fetch("SELECT * FROM meshhook.claim($1, $2)", self._shard, limit)
         claimed: list[Claimed] = []
         last: UUID | None = None
-        for run_id, epoch, owner, due_at, claimed_at, _, events in rows:
+        for run_id, epoch, owner, due_at, signaled, claimed_at, _, events in rows:
             if run_id == last:
                 claimed[-1].journal.append(events)
             else:
-                claimed.append(Claimed(run_id, epoch + 1, owner, due_at, claimed_at, [events]))
+                claimed.append(Claimed(run_id, epoch + 1, owner, due_at, claimed_at, [events], signaled))
                 last = run_id
         return claimed
 
-    async def commit(self, appends: Sequence[Append]) -> set[UUID]:
-        """Write what happened to the claimed runs; returns those refused by fencing."""
+    async def inbox(self, run_ids: Sequence[UUID]) -> dict[UUID, list[InboxItem]]:
+        """What lies in the inboxes of these runs."""
+        return await _inbox(self._connection, self._shard, run_ids)
+
+    async def took(self, taken: Sequence[tuple[UUID, int]]) -> None:
+        """These signals are in the journal, or came too late."""
+        await _took(self._connection, self._shard, taken)
+
+    async def commit(self, appends: Sequence[Append]) -> Written:
+        """Write what happened to the claimed runs."""
         return await _commit(self._connection, self._shard, appends, held=False)
 
     async def put_back(self, claimed: Sequence[Claimed]) -> None:
         """Return runs to the queue as they were."""
         await self._connection.execute(
-            "SELECT meshhook.put_back($1, $2, $3, $4, $5)",
+            "SELECT meshhook.put_back($1, $2, $3, $4, $5, $6)",
             self._shard,
             [run.run_id for run in claimed],
             [run.epoch - 1 for run in claimed],
             [run.expired_owner for run in claimed],
             [run.due_at for run in claimed],
+            [run.signaled for run in claimed],
         )
 
     async def definitions(self, version_ids: Sequence[int]) -> dict[int, str]:
@@ -147,6 +192,26 @@ class Turn:
             "SELECT id, definition FROM meshhook.versions WHERE id = ANY ($1)", list(version_ids)
         )
         return {row["id"]: row["definition"] for row in rows}
+
+
+class Holding:
+    """One transaction of a worker on runs of one shard that it holds under leases."""
+
+    def __init__(self, connection: Connection[Row], shard: int) -> None:
+        self._connection = connection
+        self._shard = shard
+
+    async def inbox(self, run_ids: Sequence[UUID]) -> dict[UUID, list[InboxItem]]:
+        """What lies in the inboxes of these runs; what comes from now on is told by the next commit or renewal."""
+        return await _inbox(self._connection, self._shard, run_ids)
+
+    async def took(self, taken: Sequence[tuple[UUID, int]]) -> None:
+        """These signals are in the journal, or came too late."""
+        await _took(self._connection, self._shard, taken)
+
+    async def commit(self, appends: Sequence[Append]) -> Written:
+        """Write what happened to the runs."""
+        return await _commit(self._connection, self._shard, appends, held=True)
 
 
 class Store:
@@ -189,19 +254,44 @@ class Store:
         async with self._database.transaction() as connection:
             yield Turn(connection, shard)
 
-    async def commit_held(self, shard: int, appends: Sequence[Append]) -> set[UUID]:
-        """Write under leases, outside a claiming transaction; returns the runs that were refused by fencing."""
+    @asynccontextmanager
+    async def holding(self, shard: int) -> AsyncIterator[Holding]:
+        """A transaction to write in to runs that are held under leases."""
         async with self._database.transaction() as connection:
-            return await _commit(connection, shard, appends, held=True)
+            yield Holding(connection, shard)
 
     async def renew(
         self, shard: int, owner: str, run_ids: Sequence[UUID], epochs: Sequence[int], lease: timedelta
-    ) -> dict[UUID, datetime]:
-        """Push out the end of leases; returns those still held, with their new end."""
+    ) -> dict[UUID, tuple[datetime, bool]]:
+        """Push out the end of leases; returns those still held: their new end, and whether something lies in their inbox."""
         rows = await self._database.call(
             "SELECT * FROM meshhook.renew($1, $2, $3, $4, $5)", shard, owner, list(run_ids), list(epochs), lease
         )
-        return {row["held"]: row["until"] for row in rows}
+        return {row["held"]: (row["until"], row["signaled"]) for row in rows}
+
+    async def signal(self, shard: int, signals: Sequence[Signal]) -> set[UUID]:
+        """Put something into the inboxes of runs, and poke them; returns those that live."""
+        reached = {row["reached"] for row in await self._database.call(_SIGNAL, shard, *_columns(signals))}
+        await self.poke(shard, reached)
+        return reached
+
+    async def send_event(self, shard: int, event: NewEvent, keep: timedelta) -> set[UUID]:
+        """Keep an event, and hand it to the runs of this shard that wait for it; returns those. With the same id, at most once."""
+        rows = await self._database.call(
+            "SELECT * FROM meshhook.send_event($1, $2, $3, $4, $5, $6, $7, $8)", shard, *event, keep
+        )
+        reached = {row["reached"] for row in rows}
+        await self.poke(shard, reached)
+        return reached
+
+    async def poke(self, shard: int, run_ids: Collection[UUID]) -> None:
+        """These runs have something in their inbox. What is not poked because we end here is found later."""
+        if run_ids:
+            await self._database.call("SELECT meshhook.poke($1, $2)", shard, list(run_ids))
+
+    async def poke_forgotten(self, shard: int, older: timedelta) -> int:
+        """Poke runs whose signal is older, and was never followed by a poke; returns how many."""
+        return int((await self._database.call("SELECT meshhook.poke_forgotten($1, $2)", shard, older))[0][0])
 
     async def heartbeat(self, worker: str, committed: int, refused: int) -> None:
         """Say that ``worker`` lives, and what it has done so far."""
@@ -292,8 +382,13 @@ def _answers(asked: Sequence[object], rows: Sequence[Row]) -> list[NotNew | None
     return answers
 
 
-async def _commit(connection: Connection[Row], shard: int, appends: Sequence[Append], *, held: bool) -> set[UUID]:
-    run_ids, claimed_at, epochs, seqs, events, statuses, dues, owners = map(list, zip(*appends, strict=True))
+_SIGNAL: Final = "SELECT * FROM meshhook.signal($1, $2, $3, $4)"
+_AWAIT: Final = "SELECT * FROM meshhook.await_events($1, $2, $3, $4, $5, $6)"
+_START_CHILDREN: Final = "SELECT * FROM meshhook.start_children($1, $2, $3, $4, $5, $6, $7)"
+
+
+async def _commit(connection: Connection[Row], shard: int, appends: Sequence[Append], *, held: bool) -> Written:
+    run_ids, claimed_at, epochs, seqs, events, statuses, dues, owners, _ = map(list, zip(*appends, strict=True))
     rows = await connection.fetch(
         "SELECT * FROM meshhook.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         shard,
@@ -307,4 +402,46 @@ async def _commit(connection: Connection[Row], shard: int, appends: Sequence[App
         dues,
         owners,
     )
-    return {row["refused"] for row in rows}
+    refused = {row["run_id"] for row in rows if row["outcome"] == "refused"}
+    signaled = {row["run_id"] for row in rows if row["outcome"] == "signaled"}
+    said = [row.tells for row in appends if row.tells and not row.tells.is_empty and row.run_id not in refused]
+    answering = [row.run_id for row in appends if row.tells and row.tells.answer and row.run_id not in refused]
+    reached = await _tell(connection, shard, said, answering) if said else set()
+    return Written(refused, signaled, reached)
+
+
+async def _tell(
+    connection: Connection[Row], shard: int, said: Sequence[Outbox], answering: Sequence[UUID]
+) -> set[UUID]:
+    """Say to others what follows for them; returns the runs that were told something."""
+    reached: set[UUID] = set()
+    if gone := [place for box in said for place in box.not_waiting]:
+        await connection.execute("SELECT meshhook.stop_waiting($1, $2, $3)", shard, *_columns(gone))
+    for statement, told in (
+        (_AWAIT, [waiting for box in said for waiting in box.waiting]),
+        (_START_CHILDREN, [child for box in said for child in box.children]),
+        (_SIGNAL, [signal for box in said for signal in box.signals]),
+    ):
+        if told:
+            reached |= {row["reached"] for row in await connection.fetch(statement, shard, *_columns(told))}
+    if answering:
+        notify = "SELECT pg_notify('meshhook_answers', id::text) FROM unnest($1::uuid[]) AS id"
+        await connection.execute(notify, list(answering))
+    return reached
+
+
+async def _inbox(connection: Connection[Row], shard: int, run_ids: Sequence[UUID]) -> dict[UUID, list[InboxItem]]:
+    items: dict[UUID, list[InboxItem]] = {}
+    for run_id, *item in await connection.fetch("SELECT * FROM meshhook.inbox($1, $2)", shard, list(run_ids)):
+        items.setdefault(run_id, []).append(InboxItem(*item))
+    return items
+
+
+async def _took(connection: Connection[Row], shard: int, taken: Sequence[tuple[UUID, int]]) -> None:
+    if taken:
+        await connection.execute("SELECT meshhook.took($1, $2, $3)", shard, *_columns(taken))
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Arrays for a function that takes rows as columns."""
+    return [list(column) for column in zip(*rows, strict=True)]

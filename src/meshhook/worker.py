@@ -6,7 +6,8 @@ back and another worker takes over at once. What can't be done in a turn goes on
 - a run that is not done when the turn has lasted long enough goes on in *slices*;
 - a run that wants the outside world: its calls are committed as begun, made side by side, and *settled* in batches.
 
-A run that waits for a timer is nobody's: it is in the queue, due when the timer ends.
+A run that waits for a timer is nobody's: it is in the queue, due when the timer ends. One that waits for others is not due
+before they *poke* it: they put a signal into its inbox, and whoever claims or holds the run takes it into the journal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import dataclasses
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,7 +32,7 @@ from meshhook.held import Held, call_headers, fold
 from meshhook.hosts import Hosts
 from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
-from meshhook.store import Claimed, Store, Turn
+from meshhook.store import Claimed, InboxItem, Store, Turn, Written
 
 _log = structlog.get_logger("meshhook.worker")
 
@@ -40,6 +41,7 @@ _CUT_MAX: Final = 100
 
 _SETTLE_MAX: Final = 500
 _DEFINITIONS_MAX: Final = 1_000
+_NOTHING: Final = Written(set(), set(), set())
 _FINISH_SHARE: Final = 0.5
 """Of the time a shutdown may take, so much is for calls under way to come back."""
 
@@ -108,6 +110,7 @@ class Worker:
         self._definitions: dict[int, Definition | str] = {}
         self._held: dict[UUID, tuple[int, Held]] = {}
         self._cut: set[UUID] = set()
+        self._signaled: set[UUID] = set()
         self._calling: set[asyncio.Task[None]] = set()
         self._ended: deque[tuple[Held, Start | None, Response | CallError | None]] = deque()
         self._wake = asyncio.Event()
@@ -119,6 +122,12 @@ class Worker:
     def wake(self) -> None:
         """There may be work: do not wait for the next poll."""
         self._wake.set()
+
+    def note_signal(self, run_id: str) -> None:
+        """Something lies in the inbox of a run, which may be one of ours."""
+        if UUID(run_id) in self._held:
+            self._signaled.add(UUID(run_id))
+            self._wake.set()
 
     def stop(self) -> None:
         """Take nothing more; ``run`` hands back what is held and returns."""
@@ -152,6 +161,7 @@ class Worker:
             if len(self._cut) < _CUT_MAX and not self._stopping.is_set():
                 worked += await self.turn(shard)
         worked += await self.settle()
+        worked += await self.read_inboxes()
         for run_id in list(self._cut):
             worked += await self._slice(run_id)
         return worked > 0
@@ -163,17 +173,25 @@ class Worker:
             if not claimed:
                 return 0
             began = self._clock()
-            held, not_begun = await self._advance_all(turn, claimed, began + self._hold_s)
+            signaled = [run.run_id for run in claimed if run.signaled]
+            inbox = await turn.inbox(signaled) if signaled else {}
+            held, not_begun = await self._advance_all(turn, claimed, inbox, began + self._hold_s)
             starting = self._place(held)
             told, silent = [run for run in held if run.pending], [run for run in held if not run.pending]
-            refused = await turn.commit([run.append() for run in told]) if told else set()
+            written = await turn.commit([run.append() for run in told]) if told else _NOTHING
+            if signaled:
+                await turn.took(_taken(held, written.refused))
             if not_begun or silent:
-                later = [dataclasses.replace(run.claimed, due_at=run.due or run.claimed.due_at) for run in silent]
+                later = [
+                    dataclasses.replace(run.claimed, due_at=run.due or run.claimed.due_at, signaled=False)
+                    for run in silent
+                ]
                 await turn.put_back([*not_begun, *later])
         self._adapt_limit(shard, len(held), not_begun, self._clock() - began)
-        self._note(told, refused)
-        self._keep(shard, held, refused)
-        self._start(starting, refused)
+        self._note(told, written.refused)
+        self._keep(shard, held, written.refused)
+        self._start(starting, written.refused)
+        await self._poke(shard, written.reached)
         return len(claimed)
 
     async def settle(self) -> int:
@@ -190,6 +208,17 @@ class Worker:
             await self._go_on(shard, sorted(runs.values(), key=lambda held: held.claimed.run_id))
         return len(ended)
 
+    async def read_inboxes(self) -> int:
+        """Take what lies in the inboxes of runs we hold into their journals. Returns how many runs that were."""
+        by_shard: dict[int, list[Held]] = defaultdict(list)
+        for run_id in self._signaled & self._held.keys():
+            shard, held = self._held[run_id]
+            by_shard[shard].append(held)
+        self._signaled.clear()
+        for shard, runs in by_shard.items():
+            await self._go_on(shard, sorted(runs, key=lambda held: held.claimed.run_id), read_inboxes=True)
+        return sum(map(len, by_shard.values()))
+
     async def _slice(self, run_id: UUID) -> int:
         """Go on with one run that was cut, for as long as a turn may last."""
         if run_id not in self._held:
@@ -199,20 +228,33 @@ class Worker:
         await self._go_on(shard, [held])
         return 1
 
-    async def _go_on(self, shard: int, runs: list[Held]) -> None:
+    async def _go_on(self, shard: int, runs: list[Held], *, read_inboxes: bool = False) -> None:
         """Advance runs held under leases, and commit that."""
-        deadline = self._clock() + self._hold_s
-        for held in runs:
-            self.counts.steps += held.advance(deadline)
-        starting = self._place(runs)
-        told = [held for held in runs if held.pending]
-        refused = await self._store.commit_held(shard, [held.append() for held in told]) if told else set()
-        self._note(told, refused)
-        self._keep(shard, runs, refused)
-        self._start(starting, refused)
+        async with self._store.holding(shard) as holding:
+            if read_inboxes:
+                inbox = await holding.inbox([held.claimed.run_id for held in runs])
+                for held in runs:
+                    held.receive(inbox.get(held.claimed.run_id, []))
+            deadline = self._clock() + self._hold_s
+            for held in runs:
+                self.counts.steps += held.advance(deadline)
+            starting = self._place(runs)
+            told = [held for held in runs if held.pending]
+            written = await holding.commit([held.append() for held in told]) if told else _NOTHING
+            if read_inboxes:
+                await holding.took(_taken(runs, written.refused))
+        self._note(told, written.refused)
+        self._keep(shard, runs, written.refused)
+        self._start(starting, written.refused)
+        self._signaled |= written.signaled & self._held.keys()
+        await self._poke(shard, written.reached)
+
+    async def _poke(self, shard: int, reached: set[UUID]) -> None:
+        await self._store.poke(shard, reached)
+        self._signaled |= reached & self._held.keys()
 
     async def _advance_all(
-        self, turn: Turn, claimed: list[Claimed], deadline: float
+        self, turn: Turn, claimed: list[Claimed], inbox: dict[UUID, list[InboxItem]], deadline: float
     ) -> tuple[list[Held], list[Claimed]]:
         folded = [(run, fold(run)) for run in claimed]
         await self._load_definitions(turn, {state.version_id for _, state in folded if isinstance(state, State)})
@@ -220,10 +262,10 @@ class Worker:
         for position, (run, state) in enumerate(folded):
             if held and self._clock() >= deadline:
                 return held, claimed[position:]
-            held.append(self._begin(run, state, deadline))
+            held.append(self._begin(run, state, inbox.get(run.run_id, []), deadline))
         return held, []
 
-    def _begin(self, run: Claimed, state: State | JournalError, deadline: float) -> Held:
+    def _begin(self, run: Claimed, state: State | JournalError, inbox: list[InboxItem], deadline: float) -> Held:
         """Advance one claimed run as far as the deadline allows."""
         if isinstance(state, JournalError):
             return Held.broken(run, str(state))
@@ -231,6 +273,7 @@ class Worker:
         if isinstance(definition, str):
             return Held.broken(run, definition, state)
         held = Held.begin(run, state, definition, self.name, self._lease, self._clock)
+        held.receive(inbox)
         self.counts.taken_over += run.expired_owner is not None
         self.counts.steps += held.advance(deadline)
         return held
@@ -304,7 +347,10 @@ class Worker:
             held.release()
             held.due = held.claimed.claimed_at
             with suppress(DatabaseError):  # then the lease runs out by itself
-                self._note([held], await self._store.commit_held(shard, [held.append()]))
+                async with self._store.holding(shard) as holding:
+                    written = await holding.commit([held.append()])
+                self._note([held], written.refused)
+                await self._poke(shard, written.reached)
 
     async def _renew_leases(self) -> None:
         while True:
@@ -323,7 +369,9 @@ class Worker:
                 still = await self._store.renew(shard, self.name, list(mine), epochs, self._lease)
                 for run_id, held in mine.items():
                     if run_id in still:
-                        held.until = still[run_id]
+                        held.until, signaled = still[run_id]
+                        if signaled:
+                            self._signaled.add(run_id)
                     else:
                         self._held.pop(run_id, None)
 
@@ -372,6 +420,7 @@ class Worker:
         # Whether the last write happened is not known here. The journal knows, and the leases run out.
         self._held.clear()
         self._cut.clear()
+        self._signaled.clear()
         pause_s = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**failures)
         if isinstance(error, DatabaseError):
             _log.warning("database trouble, waiting", error=str(error), pause_s=round(pause_s, 2))
@@ -380,6 +429,14 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._stopping.wait()
+
+
+def _taken(runs: Iterable[Held], refused: Collection[UUID]) -> list[tuple[UUID, int]]:
+    """The signals that are in the journal now, or came too late for it."""
+    taken = [(run.claimed.run_id, number) for run in runs if run.claimed.run_id not in refused for number in run.taken]
+    for run in runs:
+        run.taken = []
+    return taken
 
 
 def _parsed(text: str | None, version_id: int) -> Definition | str:

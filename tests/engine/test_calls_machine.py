@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshhook import machine
+from meshhook.attempts import backoff_s
 from meshhook.definition import parse
+from meshhook.execution import Execution
 from meshhook.model import Call, CallError, Definition, Response, Retry, State, Wants
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,7 +41,7 @@ def advance(definition: Definition, state: State, now: datetime = NOW, under_way
     wants = Wants()
     types = [
         event.body["type"]
-        for events in machine.advance(definition, state, "r", now, wants, under_way)
+        for events in Execution(definition, state, "r").advance(now, wants, under_way)
         for event in events
     ]
     return types, wants
@@ -56,11 +58,11 @@ def test_a_call_is_asked_for_and_its_response_goes_on() -> None:
     types, wants = advance(definition, state)
     assert (types, state.status) == ([], "queued")
     (start,) = wants.calls
-    assert [event.body for event in machine.begin_calls(state, wants)] == [
+    assert [event.body for event in Execution(definition, state, "r").begin_calls(wants)] == [
         {"type": "call.started", "node": "out", "attempt": 1}
     ]
     assert advance(definition, state, under_way={"out"}) == ([], Wants())
-    (done,) = machine.end_call(state, start, Response(200, {"a": "b"}, [1]), "r", NOW)
+    (done,) = Execution(definition, state, "r").end_call(start, Response(200, {"a": "b"}, [1]), NOW)
     assert done.body["output"] == {"status": 200, "headers": {"a": "b"}, "body": [1]}
     assert advance(definition, state)[0] == ["step.completed", "run.completed"]
 
@@ -104,16 +106,19 @@ def attempts(config: dict[str, Any], *results: Response | CallError) -> list[dic
         if wants.wake_at is not None:
             now = wants.wake_at
             _, wants = advance(definition, state, now)
-        journal += [event.body for event in machine.begin_calls(state, wants)]
-        journal += [event.body for event in machine.end_call(state, wants.calls[0], result, "r", now)]
+        journal += [event.body for event in Execution(definition, state, "r").begin_calls(wants)]
+        journal += [event.body for event in Execution(definition, state, "r").end_call(wants.calls[0], result, now)]
+    for events in Execution(definition, state, "r").advance(now, Wants()):
+        journal += [event.body for event in events if event.body.get("error")]
     return [json.loads(json.dumps(event)) for event in journal]
 
 
 def test_what_may_pass_is_tried_again_and_what_may_not_is_final() -> None:
     definition, state = workflow({"url": "http://x"}), accepted()
     _, wants = advance(definition, state)
-    machine.begin_calls(state, wants)
-    machine.end_call(state, wants.calls[0], Response(404, {}, None), "r", NOW)
+    Execution(definition, state, "r").begin_calls(wants)
+    Execution(definition, state, "r").end_call(wants.calls[0], Response(404, {}, None), NOW)
+    assert advance(definition, state) == (["step.failed", "run.failed"], Wants())
     assert advance(definition, state) == ([], Wants())  # what has ended asks for nothing more
     types = [event["type"] for event in attempts({}, Response(503, {}, None), BROKEN, Response(200, {}, None))]
     assert types == ["call.started", "call.failed", "call.started", "call.failed", "call.started", "step.completed"]
@@ -140,7 +145,7 @@ def test_a_condition_decides_what_success_is() -> None:
 def test_a_call_nobody_knows_the_end_of_is_called_unknown(policy: str, goes_on: bool) -> None:
     definition, state = workflow({"url": "http://x", "retry": {"on_unknown": policy}}), accepted()
     _, wants = advance(definition, state)
-    machine.begin_calls(state, wants)
+    Execution(definition, state, "r").begin_calls(wants)
     types, wants = advance(definition, state)  # by another worker, which has no call under way
     assert types == (["call.failed"] if goes_on else ["call.failed", "step.failed", "run.failed"])
     assert (wants.wake_at is not None) == goes_on
@@ -155,8 +160,8 @@ def test_backoff_is_bounded_repeatable_and_hears_retry_after(
 ) -> None:
     retry = Retry(99, base, most, frozenset(), "retry")
     response = None if asked is None else Response(503, {"retry-after": str(asked)}, None)
-    pause = machine.backoff_s(retry, attempt, salt, response)
-    assert pause == machine.backoff_s(retry, attempt, salt, response)
+    pause = backoff_s(retry, attempt, salt, response)
+    assert pause == backoff_s(retry, attempt, salt, response)
     assert min(asked or 0, most) <= pause <= most
 
 
@@ -200,9 +205,9 @@ def test_branches_go_on_beside_a_call_and_a_delay() -> None:
     state = accepted(1)
     types, wants = advance(definition, state)
     assert types == ["timer.set", "step.completed"]
-    machine.begin_calls(state, wants)
+    Execution(definition, state, "r").begin_calls(wants)
     later = NOW + timedelta(seconds=5)
     assert advance(definition, state, later, under_way={"call"})[0] == ["step.completed"]
-    machine.end_call(state, wants.calls[0], Response(200, {}, "c"), "r", later)
+    Execution(definition, state, "r").end_call(wants.calls[0], Response(200, {}, "c"), later)
     assert advance(definition, state, later)[0] == ["step.completed", "run.completed"]
     assert state.output == {"wait": 1, "pure": "p", "call": {"status": 200, "headers": {}, "body": "c"}}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from meshhook import machine
 from meshhook.definition import parse
 from meshhook.errors import JournalError
+from meshhook.execution import Execution
 from meshhook.model import TERMINAL, Definition, State, Wants
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,7 +26,7 @@ def accepted(body: Any = None) -> dict[str, Any]:
 def run(definition: Definition, journal: list[dict[str, Any]], steps: int | None = None) -> list[dict[str, Any]]:
     """``journal`` advanced by ``steps`` steps, or to the end."""
     state = machine.fold(journal)
-    for count, events in enumerate(machine.advance(definition, state, "r", NOW, Wants()), 1):
+    for count, events in enumerate(Execution(definition, state, "r").advance(NOW, Wants()), 1):
         journal = journal + [json.loads(event.json) for event in events]
         if count == steps:
             break

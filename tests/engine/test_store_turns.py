@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -36,8 +37,13 @@ def leased(run: Claimed, owner: str, until: datetime, seq: int = 2) -> Append:
 async def take_lease(store: Store, owner: str, *, ends_in: timedelta = LEASE, seq: int = 2) -> Claimed:
     async with store.turn(0) as turn:
         (run,) = await turn.claim(10)
-        assert await turn.commit([leased(run, owner, run.claimed_at + ends_in, seq)]) == set()
+        assert (await turn.commit([leased(run, owner, run.claimed_at + ends_in, seq)])).refused == set()
     return run
+
+
+async def commit_held(store: Store, appends: list[Append]) -> set[UUID]:
+    async with store.holding(0) as holding:
+        return (await holding.commit(appends)).refused
 
 
 async def test_a_turn_takes_runs_and_ends_them(sql: Connection, store: Store) -> None:
@@ -46,7 +52,7 @@ async def test_a_turn_takes_runs_and_ends_them(sql: Connection, store: Store) ->
         claimed = await turn.claim(3)
         assert [str(run.run_id) for run in claimed] == sorted(str(run.run_id) for run in claimed)
         assert all(run.epoch == 1 and run.expired_owner is None and len(run.journal) == 1 for run in claimed)
-        assert await turn.commit([ended(run) for run in claimed]) == set()
+        assert (await turn.commit([ended(run) for run in claimed])).refused == set()
     done = {str(run.run_id) for run in claimed}
     assert done < set(ids)
     for run_id in ids:
@@ -89,7 +95,7 @@ async def test_a_lease_keeps_others_out_until_it_ends(sql: Connection, store: St
     async with store.turn(0) as turn:
         assert await turn.claim(10) == []
     assert (await run_of(sql, run_id))["status"] == "running"
-    assert await store.commit_held(0, [ended(held, 3)]) == set()
+    assert await commit_held(store, [ended(held, 3)]) == set()
     assert [event["type"] for event in await events_of(sql, run_id)] == ["run.accepted", "lease.taken", "run.completed"]
     assert await sql.fetchval("SELECT count(*) FROM meshhook.tasks") == 0
 
@@ -99,10 +105,10 @@ async def test_a_lease_that_ended_is_taken_over_and_its_holder_is_refused(sql: C
     zombie = await take_lease(store, "zombie", ends_in=timedelta(0))
     heir = await take_lease(store, "heir", seq=3)
     assert (heir.epoch, heir.expired_owner, len(heir.journal)) == (2, "zombie", 2)
-    assert await store.commit_held(0, [ended(zombie, 3)]) == {zombie.run_id}
+    assert await commit_held(store, [ended(zombie, 3)]) == {zombie.run_id}
     assert await store.renew(0, "zombie", [zombie.run_id], [zombie.epoch], LEASE) == {}
     assert (await run_of(sql, run_id))["status"] == "running"
-    assert await store.commit_held(0, [ended(heir, 4)]) == set()
+    assert await commit_held(store, [ended(heir, 4)]) == set()
     rows = await sql.fetch("SELECT seq, epoch FROM meshhook.journal WHERE run_id = $1 ORDER BY seq", run_id)
     assert [tuple(row) for row in rows] == [(1, 0), (2, 1), (3, 2), (4, 2)]
 
@@ -111,7 +117,7 @@ async def test_an_expired_lease_may_still_be_committed_while_nobody_took_over(sq
     """Fencing is by epoch, not by clock: as long as nobody else holds the run, its holder's work is not thrown away."""
     (run_id,) = await accept(sql, store)
     held = await take_lease(store, "slow", ends_in=timedelta(0))
-    assert await store.commit_held(0, [ended(held, 3)]) == set()
+    assert await commit_held(store, [ended(held, 3)]) == set()
     assert (await run_of(sql, run_id))["status"] == "completed"
 
 
@@ -120,7 +126,7 @@ async def test_a_stale_write_is_refused_by_the_run_itself_too(sql: Connection, s
     await sql.execute("UPDATE meshhook.runs SET epoch = 7 WHERE id = $1", run_id)
     async with store.turn(0) as turn:
         (run,) = await turn.claim(1)
-        assert await turn.commit([ended(run)]) == {run.run_id}
+        assert (await turn.commit([ended(run)])).refused == {run.run_id}
     assert len(await events_of(sql, run_id)) == 1
 
 
@@ -130,7 +136,7 @@ async def test_renewing_pushes_the_end_of_a_lease_out(sql: Connection, store: St
     before = await sql.fetchval("SELECT due_at FROM meshhook.tasks")
     renewed = await store.renew(0, "one", [held.run_id], [held.epoch], LEASE * 2)
     after = await sql.fetchval("SELECT due_at FROM meshhook.tasks")
-    assert renewed == {held.run_id: after}
+    assert renewed == {held.run_id: (after, False)}
     assert after - before >= LEASE
 
 
@@ -164,7 +170,7 @@ async def test_what_is_finished_never_changes(sql: Connection, store: Store) -> 
     await sql.execute("INSERT INTO meshhook.tasks (shard, run_id, due_at) VALUES (0, $1, now())", run_id)
     async with store.turn(0) as turn:
         (again,) = await turn.claim(1)
-        assert await turn.commit([ended(again, 3)]) == {again.run_id}
+        assert (await turn.commit([ended(again, 3)])).refused == {again.run_id}
 
 
 async def test_a_journal_takes_no_sequence_number_twice(sql: Connection, store: Store) -> None:
@@ -183,11 +189,11 @@ async def test_holders_and_claimers_lock_in_one_order(sql: Connection, database:
     async with pool(database) as other:
         async with store.turn(0) as turn:
             (heir,) = await turn.claim(1)
-            late = asyncio.create_task(Store(other).commit_held(0, [ended(zombie, 3)]))
+            late = asyncio.create_task(commit_held(Store(other), [ended(zombie, 3)]))
             while not await sql.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
                 assert not late.done()
                 await asyncio.sleep(0)
-            assert await turn.commit([ended(heir, 3)]) == set()
+            assert (await turn.commit([ended(heir, 3)])).refused == set()
         assert await late == {zombie.run_id}
 
 
@@ -252,7 +258,7 @@ async def test_a_claim_touches_its_batch_and_not_the_backlog(sql: Connection, da
     async with pool(database) as other, Store(other).turn(0) as turn:  # a backend reports its counts when it ends
         claimed = await turn.claim(500)
         assert len(claimed) == 500
-        assert await turn.commit([ended(run) for run in claimed]) == set()
+        assert (await turn.commit([ended(run) for run in claimed])).refused == set()
     while (
         await sql.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test' AND datname = current_database()"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -210,18 +210,25 @@ class Database:
                 connection.terminate()
 
 
-async def listen(dsn: str, channel: str, on_notify: Callable[[str], None]) -> Connection[Row]:
-    """A connection of its own that calls ``on_notify`` with what each notification says; it is the caller's to watch and close.
+async def listen(dsn: str, channels: Mapping[str, Callable[[str], None]]) -> Connection[Row]:
+    """A connection of its own that calls, for each notification, what stands for its channel, with what it says.
+
+    It is the caller's to watch and to close.
 
     Raises:
         Unavailable: the server can't be reached.
     """
     try:
         connection = await asyncpg.connect(dsn, timeout=5, server_settings={"application_name": "meshhook-listen"})
-        await connection.add_listener(channel, lambda *said: on_notify(said[3]))
+        for channel, on_notify in channels.items():
+            await connection.add_listener(channel, _payload_only(on_notify))
     except Exception as error:
         raise _as_unavailable(error) from error
     return connection
+
+
+def _payload_only(on_notify: Callable[[str], None]) -> Callable[[Any, int, str, object], None]:
+    return lambda _, __, ___, payload: on_notify(str(payload))
 
 
 async def is_pooled(dsn: str) -> bool:

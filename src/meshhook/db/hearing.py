@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -14,9 +14,9 @@ _AGAIN_S: Final = 1.0
 _AGAIN_POOLED_S: Final = 60.0
 
 
-async def hear(dsn: str, channel: str, on_notify: Callable[[str], None]) -> None:
-    """Call ``on_notify`` with the payload of each notification of a channel, until cancelled; connects
-    again when the connection is lost.
+async def hear(dsn: str, channels: Mapping[str, Callable[[str], None]]) -> None:
+    """Call, for each notification, what stands for its channel, with its payload, until cancelled; connects again when the
+    connection is lost.
 
     Behind a pooler nothing would be heard: a LISTEN belongs to a session, and there is none. Then this does nothing, but
     looks again in a minute whether that is still so.
@@ -27,12 +27,12 @@ async def hear(dsn: str, channel: str, on_notify: Callable[[str], None]) -> None
             if await is_pooled(dsn):
                 pause_s = _AGAIN_POOLED_S
             else:
-                await _hear_once(dsn, channel, on_notify)
+                await _hear_once(dsn, channels)
         await asyncio.sleep(pause_s)
 
 
-async def _hear_once(dsn: str, channel: str, on_notify: Callable[[str], None]) -> None:
-    connection = await listen(dsn, channel, on_notify)
+async def _hear_once(dsn: str, channels: Mapping[str, Callable[[str], None]]) -> None:
+    connection = await listen(dsn, channels)
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _: lost.set())
     try:

@@ -5,7 +5,8 @@ A module of a node type has:
 - ``SCHEMA``: the JSON Schema of its ``config``;
 - ``ports(config)``: the names of the ports edges may leave by;
 - ``compile(config, faults)``: its work as a function from context to outcome. Expressions that don't compile are added to
-  ``faults`` as ``(path below config, ExpressionError)``; the work is then never called.
+  ``faults`` as ``(path below config, ExpressionError)``; the work is then never called. Where the schema has a ``body``,
+  that fragment is compiled first and is the third argument.
 """
 
 from __future__ import annotations
@@ -13,7 +14,19 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from meshhook.nodes import branch, delay, http_call, join, terminate, transform, xml_json
+from meshhook.nodes import (
+    branch,
+    delay,
+    http_call,
+    join,
+    loop,
+    respond,
+    sub_workflow,
+    terminate,
+    transform,
+    wait_event,
+    xml_json,
+)
 
 TYPES: Final[dict[str, ModuleType]] = {
     "transform": transform,
@@ -23,4 +36,8 @@ TYPES: Final[dict[str, ModuleType]] = {
     "http_call": http_call,
     "delay": delay,
     "xml_json": xml_json,
+    "wait_event": wait_event,
+    "loop": loop,
+    "sub_workflow": sub_workflow,
+    "respond": respond,
 }

@@ -6,9 +6,12 @@
 -- Returns one row for each journal row of each claimed run, ordered by run and sequence number:
 --   epoch      the epoch the last writer held; what is written now must carry epoch + 1
 --   owner      whose lease ran out, null when the run was free;  due_at  when it ran out, or since when the run waits
+--   signaled   something lies in the inbox of the run, see signals.sql
 --   claimed_at the database clock now: leases and journal rows of this claim count from it
 CREATE OR REPLACE FUNCTION meshhook.claim(p_shard smallint, p_limit int)
-RETURNS TABLE (run_id uuid, epoch int, owner text, due_at timestamptz, claimed_at timestamptz, seq int, events json)
+RETURNS TABLE (
+    run_id uuid, epoch int, owner text, due_at timestamptz, signaled boolean, claimed_at timestamptz, seq int, events json
+)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
@@ -22,6 +25,7 @@ DECLARE
     v_epochs int[];
     v_owners text[];
     v_dues   timestamptz[];
+    v_flags  boolean[];
 BEGIN
     WITH taken AS (
         DELETE FROM meshhook.tasks t
@@ -31,18 +35,18 @@ BEGIN
             ORDER BY due.due_at
             LIMIT p_limit
             FOR UPDATE SKIP LOCKED))
-        RETURNING t.run_id, t.epoch, t.owner, t.due_at
+        RETURNING t.run_id, t.epoch, t.owner, t.due_at, t.signaled
     ), ordered AS (
         SELECT * FROM taken ORDER BY taken.run_id
     )
-    SELECT array_agg(o.run_id), array_agg(o.epoch), array_agg(o.owner), array_agg(o.due_at)
-    INTO v_ids, v_epochs, v_owners, v_dues
+    SELECT array_agg(o.run_id), array_agg(o.epoch), array_agg(o.owner), array_agg(o.due_at), array_agg(o.signaled)
+    INTO v_ids, v_epochs, v_owners, v_dues, v_flags
     FROM ordered o;
 
     -- LATERAL with OFFSET 0 keeps the planner from turning the join round: one index probe a run, never a range of runs.
     RETURN QUERY
-    SELECT c.run_id, c.epoch, c.owner, c.due_at, v_now, j.seq, j.events
-    FROM unnest(v_ids, v_epochs, v_owners, v_dues) AS c (run_id, epoch, owner, due_at)
+    SELECT c.run_id, c.epoch, c.owner, c.due_at, c.signaled, v_now, j.seq, j.events
+    FROM unnest(v_ids, v_epochs, v_owners, v_dues, v_flags) AS c (run_id, epoch, owner, due_at, signaled)
     CROSS JOIN LATERAL (
         SELECT written.seq, written.events FROM meshhook.journal written
         WHERE written.shard = p_shard AND written.run_id = c.run_id

@@ -5,7 +5,7 @@
 -- his is written. Fencing is checked once more on the run itself: no write under an epoch below the highest one seen.
 -- Lock order: tasks, runs, journal; each in the order of run ids (the caller sorts).
 --
--- Returns the runs whose write was refused.
+-- Returns the runs whose write was refused, and those under a lease that have something in their inbox (see signals.sql).
 CREATE OR REPLACE FUNCTION meshhook.commit(
     p_shard      smallint,
     p_claimed_at timestamptz[],
@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION meshhook.commit(
     p_statuses   text[],
     p_dues       timestamptz[], -- when the run wants attention again; null: it is finished
     p_owners     text[]         -- who holds the lease until then; null: nobody
-) RETURNS TABLE (refused uuid)
+) RETURNS TABLE (run_id uuid, outcome text)  -- 'refused' | 'signaled'
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
@@ -28,6 +28,7 @@ DECLARE
     v_now   timestamptz := meshhook.now();
     v_places tid[];
     v_owned  uuid[];
+    v_signaled uuid[] := '{}';
     v_moved  uuid[];
 BEGIN
     IF p_held THEN
@@ -38,9 +39,10 @@ BEGIN
             JOIN meshhook.tasks t ON t.shard = p_shard AND t.run_id = u.run_id AND t.epoch = u.epoch
             FOR UPDATE OF t) mine;
         WITH taken AS (
-            DELETE FROM meshhook.tasks t WHERE t.ctid = ANY (v_places) RETURNING t.run_id
+            DELETE FROM meshhook.tasks t WHERE t.ctid = ANY (v_places) RETURNING t.run_id, t.signaled
         )
-        SELECT array_agg(taken.run_id) INTO v_owned FROM taken;
+        SELECT array_agg(taken.run_id), coalesce(array_agg(taken.run_id) FILTER (WHERE taken.signaled), '{}')
+        INTO v_owned, v_signaled FROM taken;
     END IF;
 
     WITH moved AS (
@@ -59,15 +61,22 @@ BEGIN
         INSERT INTO meshhook.journal (shard, run_id, seq, epoch, claimed_at, at, events, status)
         SELECT p_shard, m.run_id, m.seq, m.epoch, m.claimed_at, v_now, m.events::json, m.status::meshhook.run_status FROM moved m
     ), queued AS (
-        INSERT INTO meshhook.tasks (shard, run_id, due_at, epoch, owner)
+        INSERT INTO meshhook.tasks (shard, run_id, due_at, epoch, owner, signaled)
         -- A run given back is due from this moment on, not before: whoever claims it next has read the clock after us.
-        SELECT p_shard, m.run_id, CASE WHEN m.owner IS NULL THEN greatest(m.due, v_now) ELSE m.due END, m.epoch, m.owner
+        SELECT p_shard, m.run_id,
+               CASE WHEN m.owner IS NOT NULL THEN m.due
+                    WHEN m.run_id = ANY (v_signaled) THEN v_now
+                    ELSE greatest(m.due, v_now) END,
+               m.epoch, m.owner, m.run_id = ANY (v_signaled)
         FROM moved m WHERE m.due IS NOT NULL
     )
     SELECT array_agg(m.run_id) INTO v_moved FROM moved m;
 
     IF coalesce(cardinality(v_moved), 0) < cardinality(p_run_ids) THEN
-        RETURN QUERY SELECT u.run_id FROM unnest(p_run_ids) AS u (run_id)
+        RETURN QUERY SELECT u.run_id, 'refused' FROM unnest(p_run_ids) AS u (run_id)
                      WHERE u.run_id <> ALL (coalesce(v_moved, '{}'));
+    END IF;
+    IF v_signaled <> '{}' THEN
+        RETURN QUERY SELECT u.run_id, 'signaled' FROM unnest(v_signaled) AS u (run_id) WHERE u.run_id = ANY (v_moved);
     END IF;
 END $$;

@@ -1,7 +1,7 @@
 -- renew: push out the end of every lease a worker holds in one shard. Returns the runs it still holds; of the others it must
 -- let go, for somebody else may have them.
 CREATE OR REPLACE FUNCTION meshhook.renew(p_shard smallint, p_owner text, p_run_ids uuid[], p_epochs int[], p_lease interval)
-RETURNS TABLE (held uuid, until timestamptz)
+RETURNS TABLE (held uuid, until timestamptz, signaled boolean)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
@@ -19,5 +19,5 @@ BEGIN
     )
     UPDATE meshhook.tasks t SET due_at = v_now + p_lease
     WHERE t.ctid = ANY (ARRAY(SELECT place FROM mine))
-    RETURNING t.run_id, t.due_at;
+    RETURNING t.run_id, t.due_at, t.signaled;
 END $$;
