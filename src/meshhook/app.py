@@ -37,7 +37,7 @@ from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
 from meshhook.feed import Feed
 from meshhook.hosts import Hosts
-from meshhook.key_source import KeySource
+from meshhook.key_source import KeySource, ensure_file
 from meshhook.live import Live, Tailer
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
@@ -70,15 +70,21 @@ async def serve(settings: Settings) -> int:
         shards = await _database_ready(settings, database, stop)
         if shards is None:
             return 0
-        _, keychain = await _open_vault(settings, database, f"api:{_process_name()}")
-        await _serve_until(stop, settings, database, Store(database), shards, keychain)
+        vault, keychain = await _open_vault(settings, database, f"api:{_process_name()}")
+        await _serve_until(stop, settings, database, Store(database), shards, vault, keychain)
     finally:
         await database.close()
     return 0
 
 
 async def _serve_until(
-    stop: asyncio.Event, settings: Settings, database: Database, store: Store, shards: int, keychain: Keychain
+    stop: asyncio.Event,
+    settings: Settings,
+    database: Database,
+    store: Store,
+    shards: int,
+    vault: Vault,
+    keychain: Keychain,
 ) -> None:
     registry = CollectorRegistry()
     metrics = ApiMetrics(registry)
@@ -98,7 +104,12 @@ async def _serve_until(
     hooks = Hooks(acceptor, endpoints, door, metrics, gate, answers, body_limit_bytes=settings.body_limit_bytes)
     metrics.watch("meshhook_sync_waiting", "Callers that wait for what their run answers.", lambda: answers.waiting)
     metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
-    rest = make_rest(settings, database, registry, on_change=endpoints.forget, admit=hooks.admit)
+
+    def forget() -> None:
+        endpoints.forget()
+        vault.forget()
+
+    rest = make_rest(settings, database, registry, on_change=forget, admit=hooks.admit, keychain=keychain)
     tailer, live = _watchers(settings, database, shards)
     streams = Streams(live, rest.admit, registry)
     server = _server(settings, hooks, streams, rest)
@@ -176,6 +187,20 @@ def _server(settings: Settings, hooks: Hooks, streams: Streams, rest: Rest) -> S
         websockets=False,
         log_enabled=False,
     )
+
+
+async def make_key_file(settings: Settings) -> bool:
+    """Make the file with the key that secrets are kept under, where none is needed yet; says whether it did.
+
+    Raises:
+        ConfigError: it can't be written, or the settings name several places.
+    """
+    connection = await connect_once(settings.database_url)
+    try:
+        in_force = await connection.fetchval("SELECT value FROM meshhook.settings WHERE name = 'secrets_kek'")
+    finally:
+        await connection.close()
+    return in_force is None and ensure_file(KeySource.of(settings))
 
 
 def _process_name() -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from meshhook import endpoint_config
+from meshhook import audit, endpoint_config
 from meshhook.db.connect import Database, Row
 from meshhook.definition import parse_text
 from meshhook.errors import DefinitionError, Fault, Refusal
@@ -138,6 +138,7 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
         await connection.execute(
             "UPDATE meshhook.workflows SET published_version_id = $2 WHERE id = $1", workflow["id"], made["id"]
         )
+        await audit.record(connection, project_id, "workflow.published", name, {"version": made["number"]})
     return _version(name, made), True
 
 
@@ -249,7 +250,8 @@ async def save_endpoint(
     """
     _check_path(path)
     _check_known(workflow)
-    rows = await database.call(
+    rows = await _change_endpoint(
+        database,
         """
         INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods, config)
         SELECT w.project_id, $2, w.id, $4, coalesce($5, '{}')::json
@@ -260,6 +262,7 @@ async def save_endpoint(
             WHERE e.project_id = excluded.project_id
         RETURNING e.path, $3 AS name, e.methods, e.config, e.created_at
         """,
+        "endpoint.saved",
         project_id,
         path,
         workflow,
@@ -282,7 +285,8 @@ async def create_endpoint(
     """
     _check_path(path)
     _check_known(workflow)
-    rows = await database.call(
+    rows = await _change_endpoint(
+        database,
         """
         INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods, config)
         SELECT w.project_id, $2, w.id, $4, coalesce($5, '{}')::json
@@ -290,6 +294,7 @@ async def create_endpoint(
         ON CONFLICT (path) DO NOTHING
         RETURNING e.path, $3 AS name, e.methods, e.config, e.created_at
         """,
+        "endpoint.made",
         project_id,
         path,
         workflow,
@@ -345,11 +350,27 @@ async def delete_endpoint(database: Database, project_id: int, path: str) -> Non
     """
     rows = []
     if _is_path(path):
-        rows = await database.call(
-            "DELETE FROM meshhook.endpoints WHERE project_id = $1 AND path = $2 RETURNING id", project_id, path
+        rows = await _change_endpoint(
+            database,
+            "DELETE FROM meshhook.endpoints WHERE project_id = $1 AND path = $2 RETURNING id",
+            "endpoint.deleted",
+            project_id,
+            path,
         )
     if not rows:
         raise unknown_endpoint(path)
+
+
+async def _change_endpoint(
+    database: Database, statement: str, action: str, project_id: int, path: str, *arguments: Any
+) -> list[Row]:
+    """Run a statement that changes an endpoint and returns it, and record that, both or neither."""
+    async with database.transaction() as connection:
+        rows: list[Row] = await connection.fetch(statement, project_id, path, *arguments)
+        if rows:
+            detail = {"workflow": arguments[0], "methods": arguments[1]} if arguments else {}
+            await audit.record(connection, project_id, action, path, detail)
+    return rows
 
 
 def compact(text: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from meshhook import audit
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal
 from meshhook.naming import check_name, is_name
@@ -31,6 +32,13 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     created_at: datetime
     revoked_at: datetime | None
+
+
+class Holder(NamedTuple):
+    """The project a key opens, and the name of the key."""
+
+    project_id: int
+    key: str
 
 
 async def project(database: Database, name: str) -> int:
@@ -72,17 +80,20 @@ async def create_key(database: Database, project_id: int, name: str) -> str:
     """
     check_name("a key", name)
     key = PREFIX + secrets.token_urlsafe(32)
-    rows = await database.call(
-        """
-        INSERT INTO meshhook.api_keys (project_id, name, hash) VALUES ($1, $2, $3)
-        ON CONFLICT (project_id, name) DO NOTHING
-        RETURNING id
-        """,
-        project_id,
-        name,
-        hash_of(key),
-    )
-    if not rows:
+    async with database.transaction() as connection:
+        id = await connection.fetchval(
+            """
+            INSERT INTO meshhook.api_keys (project_id, name, hash) VALUES ($1, $2, $3)
+            ON CONFLICT (project_id, name) DO NOTHING
+            RETURNING id
+            """,
+            project_id,
+            name,
+            hash_of(key),
+        )
+        if id is not None:
+            await audit.record(connection, project_id, "key.made", name)
+    if id is None:
         raise Refusal(
             409, "name-taken", "This name is taken", f"The project has or had a key {name!r}. Choose another name."
         )
@@ -111,23 +122,26 @@ async def revoke_key(database: Database, project_id: int, name: str) -> None:
     """
     if not is_name(name):
         raise _unknown_key(name)
-    rows = await database.call(
-        """
-        UPDATE meshhook.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
-        WHERE project_id = $1 AND name = $2
-        RETURNING id
-        """,
-        project_id,
-        name,
-    )
-    if not rows:
-        raise _unknown_key(name)
+    async with database.transaction() as connection:
+        revoked = await connection.fetchrow(
+            "SELECT revoked_at FROM meshhook.api_keys WHERE project_id = $1 AND name = $2 FOR UPDATE", project_id, name
+        )
+        if revoked is None:
+            raise _unknown_key(name)
+        if revoked["revoked_at"] is None:
+            await connection.execute(
+                "UPDATE meshhook.api_keys SET revoked_at = clock_timestamp() WHERE project_id = $1 AND name = $2",
+                project_id,
+                name,
+            )
+            await audit.record(connection, project_id, "key.revoked", name)
 
 
-async def project_of_key(database: Database, hash: bytes) -> int | None:
+async def holder_of_key(database: Database, hash: bytes) -> Holder | None:
     """Whose key this is, by its hash; ``None`` when it is nobody's or was revoked."""
-    rows = await database.read("SELECT project_id FROM meshhook.api_keys WHERE hash = $1 AND revoked_at IS NULL", hash)
-    return int(rows[0]["project_id"]) if rows else None
+    query = "SELECT project_id, name FROM meshhook.api_keys WHERE hash = $1 AND revoked_at IS NULL"
+    rows = await database.read(query, hash)
+    return Holder(*rows[0]) if rows else None
 
 
 async def has_keys(database: Database) -> bool:

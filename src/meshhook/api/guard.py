@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from meshhook import keys
+from meshhook import audit, keys
 from meshhook.api import problems
 from meshhook.api.bridge import Asgi
 from meshhook.api.keyring import Keyring
@@ -71,18 +71,20 @@ class Guard:
         authorization = headers.get(b"authorization")
         if authorization is None and not self._keyring.in_force:
             _check_local(headers.get(b"host", ""), headers.get(b"origin"))
-            project_id = keys.DEFAULT_PROJECT
+            project_id, actor = keys.DEFAULT_PROJECT, "local"
         else:
-            project_id = await self._keyring.project_of(authorization)
-        scope["state"]["project_id"] = project_id
+            project_id, key = await self._keyring.holder_of(authorization)
+            actor = f"key:{key}"
+        scope["state"] |= {"project_id": project_id, "actor": actor}
         _check_path(path)
 
     async def _answer(self, scope: dict[str, Any], body: bytes, answer: _Answer) -> None:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async with self._room.taken():
-            await self._inner(scope, receive, answer.send)
+        with audit.acting_as(scope["state"]["actor"]):
+            async with self._room.taken():
+                await self._inner(scope, receive, answer.send)
 
 
 def problem_of(error: Exception, path: str) -> Refusal:

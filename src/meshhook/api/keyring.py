@@ -10,6 +10,7 @@ from meshhook import keys
 from meshhook.api.room import Room
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal, Unavailable
+from meshhook.keys import Holder
 
 _FRESH_S: Final = 2.0
 """A key that was revoked opens nothing after this time."""
@@ -29,39 +30,39 @@ class Keyring:
         self._database = database
         self._room = room
         self._clock = clock
-        self._known: dict[bytes, tuple[float, int]] = {}
+        self._known: dict[bytes, tuple[float, Holder]] = {}
         self.in_force = in_force
 
-    async def project_of(self, authorization: str | None) -> int:
-        """The project that the key in an ``Authorization`` header opens.
+    async def holder_of(self, authorization: str | None) -> Holder:
+        """Whose the key in an ``Authorization`` header is, and which project it opens.
 
         Raises:
             Refusal: there is no key, it opens nothing, or too many wait.
             Unavailable: the database can't be asked.
         """
         hash = keys.hash_of(_key_in(authorization))
-        looked_at, project_id = self._known.get(hash, (float("-inf"), None))
+        looked_at, holder = self._known.get(hash, (float("-inf"), None))
         age_s = self._clock() - looked_at
-        if project_id is None or age_s > _FRESH_S:
-            project_id = await self._look_up(hash, project_id if age_s <= _STALE_S else None)
-        if project_id is None:
+        if holder is None or age_s > _FRESH_S:
+            holder = await self._look_up(hash, holder if age_s <= _STALE_S else None)
+        if holder is None:
             raise _unauthorized("This key opens nothing: it is wrong, or was revoked.")
-        return project_id
+        return holder
 
-    async def _look_up(self, hash: bytes, before: int | None) -> int | None:
+    async def _look_up(self, hash: bytes, before: Holder | None) -> Holder | None:
         try:
             async with self._room.taken():
-                project_id = await keys.project_of_key(self._database, hash)
+                holder = await keys.holder_of_key(self._database, hash)
         except Unavailable:
             if before is None:
                 raise
             return before
         self._known.pop(hash, None)
-        if project_id is not None:
+        if holder is not None:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
-            self._known[hash] = (self._clock(), project_id)
-        return project_id
+            self._known[hash] = (self._clock(), holder)
+        return holder
 
 
 def _key_in(authorization: str | None) -> str:

@@ -95,6 +95,24 @@ class TakesNewEndpoint(Operation):
         self.request_body = _body("EndpointCreate")
 
 
+@dataclass
+class TakesSecret(Operation):
+    """An operation whose body is the value of a secret."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("SecretWrite")
+
+
+class SecretWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The new value of a secret, and how many hours the one before still verifies signatures."""
+
+    value: str
+    overlap_hours: float = 24.0
+
+    def __repr__(self) -> str:
+        return "SecretWrite()"
+
+
 class EndpointWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which workflow an endpoint starts, for which methods, and what it asks of a delivery (unchanged when left out)."""
 
@@ -137,7 +155,8 @@ class _Complete(JsonRenderPlugin):
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schemas of raw bodies and the hot path."""
     _, made = msgspec.json.schema_components(
-        [EndpointWrite, EndpointCreate, ScheduleWrite, Accepted, AcceptedBatch], ref_template=_SCHEMAS + "{name}"
+        [EndpointWrite, EndpointCreate, ScheduleWrite, SecretWrite, Accepted, AcceptedBatch],
+        ref_template=_SCHEMAS + "{name}",
     )
     schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}
     return {

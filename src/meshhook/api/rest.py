@@ -17,7 +17,7 @@ from litestar.types import Scope
 from prometheus_client import CollectorRegistry
 
 from meshhook import keys
-from meshhook.api import endpoints, manual, openapi, pages, probes, problems, runs, schedules, workflows
+from meshhook.api import audit, endpoints, manual, openapi, pages, probes, problems, runs, schedules, secrets, workflows
 from meshhook.api.bridge import Asgi
 from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
 from meshhook.api.keyring import Keyring
@@ -25,8 +25,18 @@ from meshhook.api.probes import Vitals
 from meshhook.api.room import Room
 from meshhook.api.shared import Caller, invalid_json, not_found
 from meshhook.config import Settings
+from meshhook.data_keys import Keychain
 from meshhook.db.connect import Database
-from meshhook.errors import DatabaseError, DefinitionError, EndpointConfigError, Fault, Refusal, ScheduleError
+from meshhook.errors import (
+    ConfigError,
+    DatabaseError,
+    DefinitionError,
+    EndpointConfigError,
+    Fault,
+    Refusal,
+    ScheduleError,
+    VaultError,
+)
 from meshhook.store import Pressure
 
 _log = structlog.get_logger("meshhook.api")
@@ -42,8 +52,10 @@ class Rest:
         registry: CollectorRegistry,
         on_change: Callable[[], None],
         admit: Callable[[], None],
+        keychain: Keychain,
     ) -> None:
         self._database = database
+        self._keychain = keychain
         self._registry = registry
         self._on_change = on_change
         self._admit = admit
@@ -82,6 +94,7 @@ class Rest:
         return Litestar(
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
+                *(secrets.HANDLERS + audit.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],
             dependencies={
@@ -97,7 +110,9 @@ class Rest:
         )
 
     def _caller(self, scope: Scope) -> Caller:
-        return Caller(self._database, scope["state"]["project_id"], self._on_change, self._admit, self._keep)
+        return Caller(
+            self._database, scope["state"]["project_id"], self._on_change, self._admit, self._keep, self._keychain
+        )
 
 
 def make_rest(
@@ -106,11 +121,12 @@ def make_rest(
     registry: CollectorRegistry,
     on_change: Callable[[], None],
     admit: Callable[[], None],
+    keychain: Keychain,
 ) -> Rest:
     """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints, ``admit``
-    before a run is started: it raises a ``Refusal`` when too much waits already.
+    before a run is started: it raises a ``Refusal`` when too much waits already. ``keychain`` seals secrets.
     """
-    return Rest(settings, database, registry, on_change, admit)
+    return Rest(settings, database, registry, on_change, admit, keychain)
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -132,6 +148,10 @@ def _refusal_of(error: Exception) -> Refusal | None:
             return _with_faults("invalid-endpoint", "The settings of the endpoint have faults", error.faults)
         case ScheduleError():
             return _with_faults("invalid-schedule", "The timetable of the schedule has faults", error.faults)
+        case VaultError() | ConfigError():
+            # What is wrong with the keys is for whoever runs this, not for whoever calls.
+            _log.error("secrets can't be sealed", error=str(error))
+            return secrets_unavailable()
         case HTTPException(status_code=404):
             return not_found()
         case HTTPException(status_code=405):
@@ -142,6 +162,16 @@ def _refusal_of(error: Exception) -> Refusal | None:
             return invalid_json("nested too deeply")
         case _:
             return None
+
+
+def secrets_unavailable() -> Refusal:
+    """There is no key to keep secrets under, or a wrong one."""
+    return Refusal(
+        503,
+        "secrets-unavailable",
+        "Secrets can't be kept here",
+        "The server has no key to keep secrets under, or a wrong one; its log says which. Nothing was stored.",
+    )
 
 
 def _with_faults(problem: str, title: str, found: list[Fault]) -> Refusal:

@@ -12,6 +12,7 @@ import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 
 from meshhook.api.problems import CONTENT_TYPE
+from meshhook.data_keys import Keychain
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal
 from meshhook.store import Store
@@ -25,7 +26,7 @@ class Caller:
 
     ``on_change`` is to be called after every change of workflows or endpoints: the hot path then forgets what it remembers.
     ``admit`` is to be called before a run is started, and refuses it like the door of the webhooks when too much waits. ``keep``
-    is how long a dedupe key is remembered.
+    is how long a dedupe key is remembered. ``keychain`` seals secrets.
     """
 
     database: Database
@@ -33,6 +34,7 @@ class Caller:
     on_change: Callable[[], None]
     admit: Callable[[], None]
     keep: timedelta
+    keychain: Keychain
 
     @property
     def store(self) -> Store:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meshhook import keys
+from meshhook import audit, keys
 from meshhook.commands.options import run, with_database
 from meshhook.config import Loaded
 from meshhook.db.connect import Database, connect_once
@@ -48,7 +48,8 @@ async def _ask(loaded: Loaded, question: Callable[[Database, int], Awaitable[R]]
     database = Database(dsn, size=2, name="meshhook-cli")
     await database.connect()
     try:
-        return await question(database, await keys.project(database, project))
+        with audit.acting_as(audit.cli_actor()):
+            return await question(database, await keys.project(database, project))
     finally:
         await database.close()
 

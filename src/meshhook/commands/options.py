@@ -22,6 +22,7 @@ import uvloop
 from meshhook.config import FIELDS, Loaded, Settings, flag, load
 from meshhook.db import embedded
 from meshhook.errors import ConfigError
+from meshhook.masking import mask_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +37,7 @@ StopWithStdin = Annotated[
 ]
 
 DATABASE = ("database_url", "data_dir")
+SECRETS = ("secrets_key_file", "secrets_key_env", "secrets_key_command")
 LOGGING = ("log_format", "log_level")
 
 
@@ -107,6 +109,7 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.StackInfoRenderer(),
             *([structlog.processors.format_exc_info] if settings.log_format == "json" else []),
             render,
+            mask_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

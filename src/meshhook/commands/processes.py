@@ -13,6 +13,7 @@ from meshhook import __version__
 from meshhook.commands.options import (
     DATABASE,
     LOGGING,
+    SECRETS,
     Json,
     StopWithStdin,
     configure_logging,
@@ -61,7 +62,7 @@ def register(app: typer.Typer) -> None:
     app.command()(version)
 
 
-@with_settings(*DATABASE, *SERVE, *DOOR, *BOTH, *LOGGING)
+@with_settings(*DATABASE, *SECRETS, *SERVE, *DOOR, *BOTH, *LOGGING)
 def serve(loaded: Loaded, stop_with_stdin: StopWithStdin = False) -> None:
     """Take webhooks and answer the API, until SIGTERM."""
     from meshhook.app import serve as serve_until_stopped
@@ -69,7 +70,7 @@ def serve(loaded: Loaded, stop_with_stdin: StopWithStdin = False) -> None:
     keep_running(serve_until_stopped, loaded.settings, stop_with_stdin)
 
 
-@with_settings(*DATABASE, *WORK, *BOTH, "host", *LOGGING)
+@with_settings(*DATABASE, *SECRETS, *WORK, *BOTH, "host", *LOGGING)
 def work(loaded: Loaded, stop_with_stdin: StopWithStdin = False) -> None:
     """Execute runs, until SIGTERM."""
     from meshhook.app import work as work_until_stopped

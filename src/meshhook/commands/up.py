@@ -1,7 +1,7 @@
 """``up``: everything on this machine — Postgres, `serve`, `work` and a sample workflow — until Ctrl-C.
 
     up ──► embedded Postgres (unless database_url names another)
-       ──► migrate
+       ──► migrate; a key to keep secrets under
        ──► serve, work      children in sessions of their own; a pipe to each tells them when `up` is gone
        ──► hello            the sample workflow, published over HTTP like anybody's
 
@@ -31,6 +31,7 @@ from rich.console import Console
 from meshhook.commands.options import (
     DATABASE,
     LOGGING,
+    SECRETS,
     StopWithStdin,
     configure_logging,
     first_of,
@@ -70,7 +71,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
 
 
-@with_settings(*DATABASE, "host", "port", "shards", *LOGGING)
+@with_settings(*DATABASE, *SECRETS, "host", "port", "shards", *LOGGING)
 def up(loaded: Loaded, stop_with_stdin: StopWithStdin = False) -> None:
     """Start everything on this machine, with a sample workflow to try, until Ctrl-C."""
     settings = loaded.settings
@@ -85,11 +86,12 @@ def up(loaded: Loaded, stop_with_stdin: StopWithStdin = False) -> None:
 
 
 async def run_everything(settings: Settings) -> None:
-    from meshhook.app import migrate
+    from meshhook.app import make_key_file, migrate
 
     stop = stop_on_signal()
     async with database(settings) as (settings, server):
         await migrate(settings)
+        await make_key_file(settings)
         async with child("work", settings) as work, child("serve", settings) as serve:
             ended = await first_of(
                 stop.wait(),
