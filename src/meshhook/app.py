@@ -25,6 +25,7 @@ from meshhook.api import bridge
 from meshhook.api.gate import Gate
 from meshhook.api.hooks import PREFIX, Endpoints, Hooks
 from meshhook.api.metrics import ApiMetrics
+from meshhook.api.proofs import Proofs
 from meshhook.api.rest import Rest, make_rest
 from meshhook.api.stream import Streams
 from meshhook.config import Settings
@@ -37,12 +38,15 @@ from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
 from meshhook.feed import Feed
 from meshhook.hosts import Hosts
+from meshhook.key_sets import KeySets
 from meshhook.key_source import KeySource, ensure_file
 from meshhook.live import Live, Tailer
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
+from meshhook.refusals import FLUSH_S, Refusals
 from meshhook.secret_calls import SecretCalls
 from meshhook.store import Store
+from meshhook.trial import Trials, server_url
 from meshhook.vault import Vault
 from meshhook.worker import Worker
 
@@ -101,7 +105,12 @@ async def _serve_until(
     rates = Rates(store.lease_tokens)
     gate = Gate(rates, settings.proxies, check_s=settings.schema_check_ms / 1000)
     answers = Answers(store.answers, waiting_max=settings.sync_waiting_max, poll_s=settings.poll_ms / 1000)
-    hooks = Hooks(acceptor, endpoints, door, metrics, gate, answers, body_limit_bytes=settings.body_limit_bytes)
+    egress = Egress(AllowList.parse(settings.outbound_allow))
+    proofs = Proofs(vault, KeySets(egress.send))
+    refusals = Refusals(database)
+    hooks = Hooks(
+        acceptor, endpoints, door, metrics, gate, answers, proofs, refusals, body_limit_bytes=settings.body_limit_bytes
+    )
     metrics.watch("meshhook_sync_waiting", "Callers that wait for what their run answers.", lambda: answers.waiting)
     metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
 
@@ -109,7 +118,8 @@ async def _serve_until(
         endpoints.forget()
         vault.forget()
 
-    rest = make_rest(settings, database, registry, on_change=forget, admit=hooks.admit, keychain=keychain)
+    trials = Trials(database, vault, server_url(settings.host, settings.port))
+    rest = make_rest(settings, database, registry, trials, on_change=forget, admit=hooks.admit, keychain=keychain)
     tailer, live = _watchers(settings, database, shards)
     streams = Streams(live, rest.admit, registry)
     server = _server(settings, hooks, streams, rest)
@@ -119,6 +129,7 @@ async def _serve_until(
             tasks.create_task(_every(IDLE_S, rates.give_back)),
             tasks.create_task(hear(settings.database_url, {CHANNEL: answers.hear})),
             tasks.create_task(answers.run()),
+            tasks.create_task(_every(FLUSH_S, refusals.flush)),
             tasks.create_task(tailer.run()),
         ]
         serving = tasks.create_task(server.serve())
@@ -138,6 +149,8 @@ async def _serve_until(
         watching.cancel()
         for task in beside:
             task.cancel()
+        await refusals.flush()
+        await egress.close()
         await rates.close()
         server.stop()  # type: ignore[no-untyped-call]
         await serving

@@ -342,6 +342,22 @@ async def endpoint(database: Database, project_id: int, path: str) -> Endpoint:
     return _endpoint(rows[0])
 
 
+async def endpoint_id(database: Database, project_id: int, path: str) -> int:
+    """The id of an endpoint.
+
+    Raises:
+        Refusal: there is no such endpoint in the project.
+    """
+    rows = []
+    if _is_path(path):
+        rows = await database.read(
+            "SELECT id FROM meshhook.endpoints WHERE project_id = $1 AND path = $2", project_id, path
+        )
+    if not rows:
+        raise unknown_endpoint(path)
+    return int(rows[0]["id"])
+
+
 async def delete_endpoint(database: Database, project_id: int, path: str) -> None:
     """Take an endpoint away: nothing comes in there any more. Its runs stay, and those that live go on.
 

@@ -54,6 +54,15 @@ def dedupe_key(idempotency_key: str | None, webhook_id: str | None) -> str | Non
     return None
 
 
+def provider_key(key: str) -> str:
+    """The name a provider gave to a delivery, as its dedupe key.
+
+    Raises:
+        Refusal: 400 ``invalid-key``.
+    """
+    return _checked_key(key, "What the sender calls the delivery", spaces=False)
+
+
 def _checked_key(key: str, header: str, *, spaces: bool) -> str:
     plain = key.replace(" ", "x") if spaces else key
     if not _BARE_KEY.fullmatch(plain):

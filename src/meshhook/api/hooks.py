@@ -1,7 +1,8 @@
 """``POST /hooks/{path}``: the hot path, straight on RSGI.
 
 The story of one webhook: is the door open → does the endpoint exist → read the body → make a delivery of it → commit → 202.
-An endpoint with settings has a gate on that way (see ``gate``): who may send, how fast, and what.
+An endpoint with settings has a gate on that way (see ``gate``): who may send, how fast, and what. Where it asks for a signature,
+that is checked over the raw body before anything parses it (see ``proofs``). What is refused is noted in the delivery log.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from meshhook.answers import Answers
 from meshhook.api import problems
 from meshhook.api.gate import Batch, Gate
 from meshhook.api.metrics import ApiMetrics
+from meshhook.api.proofs import Proofs
 from meshhook.api.replies import JSON, Answer, accept_batch, replied, told
-from meshhook.delivery import dedupe_key, trigger_json
+from meshhook.delivery import dedupe_key, provider_key, trigger_json
 from meshhook.door import Door
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.errors import Refusal
 from meshhook.handshake import agreement
+from meshhook.refusals import Refusals
 from meshhook.store import Endpoint, Store
 
 PREFIX: Final = "/hooks/"
+_TEXT: Final = [("content-type", "text/plain; charset=utf-8")]
 _LAST: Final = ("connection", "close")
+_NAMES: Final = ("idempotency-key", "webhook-id", "svix-id", "x-github-delivery", "x-shopify-webhook-id")
 _ENDPOINT_TTL_S: Final = 2.0
 _ENDPOINTS_MAX: Final = 10_000
 _log = structlog.get_logger("meshhook.hooks")
@@ -50,6 +55,11 @@ class Endpoints:
         """Read everything anew: something was changed."""
         self._generation += 1
         self._known.clear()
+
+    def known(self, path: str) -> Endpoint | None:
+        """The endpoint of ``path`` if it was read before, however long ago."""
+        found = self._known.get(path)
+        return None if found is None else found[1]
 
     async def get(self, path: str) -> Endpoint | None:
         """The endpoint of ``path``."""
@@ -79,6 +89,8 @@ class Hooks:
         metrics: ApiMetrics,
         gate: Gate,
         answers: Answers,
+        proofs: Proofs,
+        refusals: Refusals,
         *,
         body_limit_bytes: int,
         clock: Callable[[], float] = time.monotonic,
@@ -89,6 +101,8 @@ class Hooks:
         self._metrics = metrics
         self._gate = gate
         self._answers = answers
+        self._proofs = proofs
+        self._refusals = refusals
         self._body_limit_bytes = body_limit_bytes
         self._clock = clock
         self._under_way = 0
@@ -153,6 +167,11 @@ class Hooks:
         standing = await self._gate.admit(scope, endpoint, config)
         key = dedupe_key(headers.get("idempotency-key"), headers.get("webhook-id"))
         body = await self._body(headers.get("content-length"), protocol)
+        if config.signature is not None:
+            proof = await self._proofs.check(endpoint, config, config.signature, headers.get, body)
+            if proof.challenge is not None:
+                return Answer(200, _TEXT, proof.challenge.encode(), stored=False)
+            key = key if proof.key is None else provider_key(proof.key)
         made = self._gate.read(scope, endpoint, config, key, body)
         if isinstance(made, Batch):
             answer = await accept_batch(self._acceptor, endpoint.id, made, scope.path)
@@ -217,8 +236,15 @@ class Hooks:
         if refusal.status == 500:
             _log.error("hook failed", path=scope.path, exc_info=error)
         self._metrics.refused(refusal.problem)
+        if (endpoint := self._endpoints.known(scope.path.removeprefix(PREFIX))) is not None:
+            self._refusals.note(endpoint.id, refusal, scope.client, _named(scope.headers))
         headers = [("content-type", problems.CONTENT_TYPE), *refusal.headers.items()]
         protocol.response_bytes(refusal.status, headers, problems.document(refusal, scope.path))
+
+
+def _named(headers: Any) -> str | None:
+    """What a sender calls a delivery that was refused, as the log shows it."""
+    return next(filter(None, (headers.get(name) for name in _NAMES)), None)
 
 
 def _agree(scope: Any, endpoint: Endpoint) -> Answer:

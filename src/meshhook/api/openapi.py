@@ -113,6 +113,21 @@ class SecretWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return "SecretWrite()"
 
 
+@dataclass
+class TakesTrial(Operation):
+    """An operation whose body says which endpoint is tried, and with what."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("TrialWanted")
+
+
+class TrialWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A test delivery. ``body``: any JSON, sent as it stands here; a small document when left out."""
+
+    endpoint: str
+    body: Any = None
+
+
 class EndpointWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which workflow an endpoint starts, for which methods, and what it asks of a delivery (unchanged when left out)."""
 
@@ -155,7 +170,7 @@ class _Complete(JsonRenderPlugin):
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schemas of raw bodies and the hot path."""
     _, made = msgspec.json.schema_components(
-        [EndpointWrite, EndpointCreate, ScheduleWrite, SecretWrite, Accepted, AcceptedBatch],
+        [EndpointWrite, EndpointCreate, TrialWanted, ScheduleWrite, SecretWrite, Accepted, AcceptedBatch],
         ref_template=_SCHEMAS + "{name}",
     )
     schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}
@@ -224,8 +239,9 @@ _HOOKS: Final[dict[str, Any]] = {
                 },
             },
             "200": {
-                "description": "Endpoints in sync mode: what the run answered, or its output as JSON. The status may be another.",
-                "content": {"*/*": {}},
+                "description": "Endpoints in sync mode: what the run answered, or its output as JSON. The status may be another. "
+                "Endpoints that verify Slack: its challenge.",
+                "content": {"*/*": {}, "text/plain": {}},
             },
             "207": {
                 "description": "Some events of a batch are stored, others refused; each item says what became of it.",
@@ -233,6 +249,7 @@ _HOOKS: Final[dict[str, Any]] = {
             },
             "400": _problem("No valid JSON under a JSON content type, no CloudEvent, or a key that is bad or missing."),
             "403": _problem("The endpoint takes nothing from this address."),
+            "401": _problem("The endpoint asks for a proof of the sender, and this is none."),
             "404": _problem("There is no such endpoint."),
             "405": _problem("The endpoint takes other methods."),
             "409": _problem("The workflow is not published."),

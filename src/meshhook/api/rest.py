@@ -17,7 +17,20 @@ from litestar.types import Scope
 from prometheus_client import CollectorRegistry
 
 from meshhook import keys
-from meshhook.api import audit, endpoints, manual, openapi, pages, probes, problems, runs, schedules, secrets, workflows
+from meshhook.api import (
+    audit,
+    deliveries,
+    endpoints,
+    manual,
+    openapi,
+    pages,
+    probes,
+    problems,
+    runs,
+    schedules,
+    secrets,
+    workflows,
+)
 from meshhook.api.bridge import Asgi
 from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
 from meshhook.api.keyring import Keyring
@@ -38,6 +51,7 @@ from meshhook.errors import (
     VaultError,
 )
 from meshhook.store import Pressure
+from meshhook.trial import Trials
 
 _log = structlog.get_logger("meshhook.api")
 
@@ -50,6 +64,7 @@ class Rest:
         settings: Settings,
         database: Database,
         registry: CollectorRegistry,
+        trials: Trials,
         on_change: Callable[[], None],
         admit: Callable[[], None],
         keychain: Keychain,
@@ -57,6 +72,7 @@ class Rest:
         self._database = database
         self._keychain = keychain
         self._registry = registry
+        self._trials = trials
         self._on_change = on_change
         self._admit = admit
         self._keep = timedelta(hours=settings.dedupe_hours)
@@ -94,12 +110,13 @@ class Rest:
         return Litestar(
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
-                *(secrets.HANDLERS + audit.HANDLERS),
+                *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],
             dependencies={
                 "caller": Provide(self._caller, sync_to_thread=False),
                 "vitals": Provide(lambda: self._vitals, sync_to_thread=False),
+                "trials": Provide(lambda: self._trials, sync_to_thread=False),
                 "registry": Provide(lambda: self._registry, sync_to_thread=False),
             },
             exception_handlers={Exception: _answer_problem},
@@ -119,6 +136,7 @@ def make_rest(
     settings: Settings,
     database: Database,
     registry: CollectorRegistry,
+    trials: Trials,
     on_change: Callable[[], None],
     admit: Callable[[], None],
     keychain: Keychain,
@@ -126,7 +144,7 @@ def make_rest(
     """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints, ``admit``
     before a run is started: it raises a ``Refusal`` when too much waits already. ``keychain`` seals secrets.
     """
-    return Rest(settings, database, registry, on_change, admit, keychain)
+    return Rest(settings, database, registry, trials, on_change, admit, keychain)
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

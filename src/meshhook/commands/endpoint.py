@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from meshhook import catalog, endpoint_config
+from meshhook import deliveries as log
+from meshhook.audit import cli_actor
 from meshhook.catalog import Endpoint
 from meshhook.commands.answers import DEFAULT, Project, ask, facts, read_text, say_json, say_pretty, table
 from meshhook.commands.options import DATABASE, Json, with_settings
 from meshhook.config import Loaded
+from meshhook.data_keys import Keychain
 from meshhook.db.connect import Database
-from meshhook.errors import EndpointConfigError
+from meshhook.deliveries import PAGE_MAX, Outcome
+from meshhook.errors import ConfigError, EndpointConfigError
+from meshhook.key_source import KeySource
+from meshhook.trial import Trial, Trials, server_url
+from meshhook.vault import Vault
 
 app = typer.Typer(help="Make, change and list endpoints: where webhooks come in.", no_args_is_help=True)
 
@@ -126,6 +133,91 @@ def delete(loaded: Loaded, path: Path_, project: Project = DEFAULT) -> None:
     """
     ask(loaded, lambda database, project_id: catalog.delete_endpoint(database, project_id, _below_hooks(path)), project)
     typer.echo(f"/hooks/{_below_hooks(path)} takes nothing any more.")
+
+
+@app.command()
+@with_settings(*DATABASE)
+def deliveries(
+    loaded: Loaded,
+    path: Path_,
+    outcome: Annotated[str | None, typer.Option(help="Only `accepted`, or only `refused`.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=PAGE_MAX, help="Lines, at most.")] = 50,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """List what came in at an endpoint, newest first: accepted with its run, refused with the reason.
+
+    Example: meshhook endpoint deliveries shop/orders --outcome refused
+    """
+    if outcome not in (None, "accepted", "refused"):
+        raise ConfigError(f"--outcome is accepted or refused, not {outcome!r}")
+    page = ask(
+        loaded,
+        lambda database, project_id: log.deliveries(
+            database, project_id, _below_hooks(path), outcome=cast(Outcome | None, outcome), limit=limit
+        ),
+        project,
+    )
+    if as_json:
+        say_json(page)
+        return
+    rows = (
+        (it.at, it.outcome, it.run_id or f"{it.status} {it.problem}", it.remote, it.delivery_key, _told(it))
+        for it in page.items
+    )
+    table("at", "outcome", "run or problem", "from", "key", "", rows=rows, empty="Nothing came in here yet.")
+    if page.refused:
+        counts = ", ".join(f"{count} {problem}" for problem, count in page.refused.items())
+        typer.echo(f"Refused in the last day: {counts}.")
+
+
+@app.command("test")
+@with_settings(*DATABASE, "host", "port")
+def try_(
+    loaded: Loaded,
+    path: Path_,
+    body: Annotated[
+        Path | None,
+        typer.Option("--body", metavar="FILE", help="What to send; - is input. A small document without it."),
+    ] = None,
+    content_type: Annotated[str, typer.Option(help="Content type of the body.")] = "application/json",
+    url: Annotated[str | None, typer.Option(help="Where the server answers; as the settings say without it.")] = None,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Send a test delivery, signed as the sender would, and show what was answered; exit code 1 when it was refused.
+
+    Example: meshhook endpoint test shop/orders --body order.json
+    """
+    data = None if body is None else read_text(body).encode()
+    settings = loaded.settings
+
+    async def send(database: Database, project_id: int) -> Trial:
+        vault = Vault(database, Keychain(KeySource.of(settings)), actor=cli_actor())
+        trials = Trials(database, vault, url or server_url(settings.host, settings.port))
+        return await trials.send(project_id, _below_hooks(path), data, content_type)
+
+    trial = ask(loaded, send, project)
+    if as_json:
+        say_json(trial)
+    else:
+        _show(trial)
+    raise typer.Exit(0 if trial.answered.status < 400 else 1)
+
+
+def _show(trial: Trial) -> None:
+    sent, answered = trial.sent, trial.answered
+    typer.echo(f"{sent.method} {sent.url}")
+    facts([*sent.headers.items(), ("", sent.body)])
+    typer.echo(f"\n{answered.status}")
+    facts([*answered.headers.items(), ("", answered.body)])
+
+
+def _told(delivery: log.Delivery) -> str:
+    if delivery.outcome == "accepted":
+        return delivery.run_status or ""
+    more = f" (and {delivery.unwritten} alike before it)" if delivery.unwritten else ""
+    return f"{delivery.detail}{more}"
 
 
 def _below_hooks(path: str) -> str:

@@ -94,7 +94,7 @@ def verifier(settings: GenericHmac, secrets: Sequence[bytes], window_s: float) -
         signed = _signed(settings.template, body, time, id)
         if not any_equal([given], [_signature(settings, key, signed) for key in keys]):
             raise wrong()
-        return Verified(id)
+        return Verified(id or None)
 
     return verify
 

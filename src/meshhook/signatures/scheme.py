@@ -17,7 +17,7 @@ _DIGITS_MAX: Final = 15
 
 SecretName = Annotated[
     str,
-    msgspec.Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$", description="The name of a secret, never its value."),
+    msgspec.Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,99}$", description="The name of a secret, never its value."),
 ]
 SecretNames = Annotated[
     tuple[SecretName, ...],

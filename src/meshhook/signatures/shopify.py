@@ -35,7 +35,7 @@ def verifier(settings: Shopify, secrets: Sequence[bytes], window_s: float) -> Ve
         given = raw(required(headers, _SIGNATURE))
         if not any_equal([given], [_signature(secret, body) for secret in secrets]):
             raise wrong()
-        return Verified(headers(_ID))
+        return Verified(headers(_ID) or None)
 
     return verify
 
