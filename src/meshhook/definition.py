@@ -188,7 +188,7 @@ class _Sound:
             return [(i, item) for i, item in enumerate(items or ()) if f"{at}.{name}[{i}" not in broken]
 
         nodes = document.get("nodes")
-        ids = {node.get("id") for node in nodes if isinstance(node, dict)} if isinstance(nodes, list) else set()
+        ids = [node.get("id") for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
         edges = [(i, Edge(e["from"], e.get("port", DEFAULT_PORT), e["to"])) for i, e in sound("edges")]
         return _Sound(at, sound("nodes"), edges, {id for id in ids if isinstance(id, str)})
 
