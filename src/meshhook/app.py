@@ -40,12 +40,13 @@ from meshhook.feed import Feed
 from meshhook.hosts import Hosts
 from meshhook.key_sets import KeySets
 from meshhook.key_source import KeySource, ensure_file
-from meshhook.live import Live, Tailer
+from meshhook.live import Live
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
 from meshhook.refusals import FLUSH_S, Refusals
 from meshhook.secret_calls import SecretCalls
 from meshhook.store import Store
+from meshhook.tailer import Tailer
 from meshhook.trial import Trials, server_url
 from meshhook.vault import Vault
 from meshhook.worker import Worker

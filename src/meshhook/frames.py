@@ -84,6 +84,11 @@ def frames_of(written: Written) -> list[Frame]:
     return made
 
 
+def data_of(frame: Frame) -> bytes:
+    """The event of a frame, as JSON."""
+    return frame.text.split(b"\ndata: ", 1)[1].rstrip(b"\n")
+
+
 def mark(order: Position | int) -> bytes:
     """Sets the cursor of the reader, and shows nothing: what was told up to here was not for him."""
     return f":\nid: {order}\n\n".encode()

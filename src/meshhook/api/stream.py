@@ -20,8 +20,9 @@ from meshhook.api.bridge import asgi_scope
 from meshhook.api.guard import HEADERS, problem_of
 from meshhook.errors import Refusal
 from meshhook.frames import Position
-from meshhook.live import Live, Source
+from meshhook.live import Live
 from meshhook.model import RunStatus
+from meshhook.sources import Source
 from meshhook.watching import Filter
 
 _PROJECT: Final = "/api/v1/stream"

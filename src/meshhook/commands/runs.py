@@ -17,6 +17,7 @@ from rich.text import Text
 from meshhook import census, history
 from meshhook.commands.answers import DEFAULT, Project, ask, console, facts, say_json, shown, status, table
 from meshhook.commands.options import DATABASE, Json, with_settings
+from meshhook.commands.watch import watch
 from meshhook.config import Loaded
 from meshhook.db.connect import Database
 from meshhook.definition import parse_text
@@ -33,6 +34,7 @@ _DEFINITIONS_MAX = 1_000
 _VALUE_MAX = 2_000
 
 app = typer.Typer(help="Look at runs, and check all of them against their journals.", no_args_is_help=True)
+app.command()(watch)
 
 
 @app.command("list")

@@ -63,7 +63,7 @@ class Database:
     """
 
     def __init__(self, dsn: str, *, size: int, name: str, statement_timeout_s: float = 30.0) -> None:
-        self._dsn = dsn
+        self.dsn = dsn
         self._size = size
         self._settings = {
             "application_name": name,
@@ -82,7 +82,7 @@ class Database:
         Raises:
             Unavailable: the server can't be reached.
         """
-        self.pooled = await is_pooled(self._dsn)
+        self.pooled = await is_pooled(self.dsn)
         settings = self._settings
         if self.pooled:
             # A pooler refuses most of them in the startup packet, so they come with each transaction.
@@ -91,7 +91,7 @@ class Database:
             settings = {"application_name": settings["application_name"]}
         try:
             self._pool = await asyncpg.create_pool(
-                self._dsn,
+                self.dsn,
                 min_size=0,
                 max_size=self._size,
                 timeout=5,
