@@ -42,6 +42,22 @@ BEGIN
         USING ERRCODE = 'integrity_constraint_violation', HINT = TG_ARGV[0];
 END $$;
 
+CREATE FUNCTION meshhook.refuse_change_but_trimming() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF current_setting('meshhook.trimming', true) = 'on'
+       AND (NEW.shard, NEW.run_id, NEW.seq, NEW.epoch, NEW.at) = (OLD.shard, OLD.run_id, OLD.seq, OLD.epoch, OLD.at)
+       AND NEW.claimed_at IS NOT DISTINCT FROM OLD.claimed_at
+       AND meshhook.event_types(NEW.events) = meshhook.event_types(OLD.events)
+       AND EXISTS (SELECT FROM meshhook.runs r WHERE r.shard = OLD.shard AND r.id = OLD.run_id AND r.finished_at IS NOT NULL)
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION '%.% is immutable here: % refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'integrity_constraint_violation', HINT = TG_ARGV[0];
+END $$;
+
 CREATE TABLE meshhook.api_keys (
     id integer NOT NULL,
     project_id integer NOT NULL,
@@ -315,6 +331,16 @@ CREATE TABLE meshhook.tasks (
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='20000', autovacuum_vacuum_cost_delay='0');
 
+CREATE TABLE meshhook.trim_later (
+    shard smallint NOT NULL,
+    run_id uuid NOT NULL
+);
+
+CREATE TABLE meshhook.trimming (
+    shard smallint NOT NULL,
+    done_to uuid NOT NULL
+);
+
 CREATE TABLE meshhook.versions (
     id integer NOT NULL,
     workflow_id integer NOT NULL,
@@ -413,6 +439,10 @@ ALTER TABLE ONLY meshhook.signals
     ADD CONSTRAINT signals_pkey PRIMARY KEY (shard, run_id, number);
 ALTER TABLE ONLY meshhook.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (shard, run_id);
+ALTER TABLE ONLY meshhook.trim_later
+    ADD CONSTRAINT trim_later_pkey PRIMARY KEY (shard, run_id);
+ALTER TABLE ONLY meshhook.trimming
+    ADD CONSTRAINT trimming_pkey PRIMARY KEY (shard);
 ALTER TABLE ONLY meshhook.versions
     ADD CONSTRAINT versions_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY meshhook.versions
@@ -454,7 +484,7 @@ CREATE TRIGGER finished_runs_are_immutable BEFORE UPDATE ON meshhook.runs FOR EA
 
 CREATE TRIGGER journal_goes_into_feed AFTER INSERT ON meshhook.journal REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION meshhook.note_in_feed();
 
-CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON meshhook.journal FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('The journal is append-only.');
+CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON meshhook.journal FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change_but_trimming('The journal is append-only.');
 
 CREATE TRIGGER versions_are_immutable BEFORE UPDATE ON meshhook.versions FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('Publish a new version instead.');
 ALTER TABLE ONLY meshhook.api_keys

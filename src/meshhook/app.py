@@ -44,6 +44,7 @@ from meshhook.live import Live
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
 from meshhook.refusals import FLUSH_S, Refusals
+from meshhook.retention import keep_trimming
 from meshhook.secret_calls import SecretCalls
 from meshhook.store import Store
 from meshhook.tailer import Tailer
@@ -288,6 +289,11 @@ async def _work_until(
     )
     metrics = WorkerMetrics(worker.counts, hosts, settings.host, settings.metrics_port)
     feed_keep = timedelta(hours=settings.feed_hours)
+    payload_days = settings.payload_days
+
+    async def do_chores() -> None:
+        await chores.do(store, database, shards, feed_keep=feed_keep, retention_days=settings.retention_days)
+
     async with asyncio.TaskGroup() as tasks:
         beside = [
             tasks.create_task(
@@ -297,8 +303,9 @@ async def _work_until(
                 )
             ),
             tasks.create_task(_every(_HEARTBEAT_S, lambda: _heartbeat(store, worker))),
-            tasks.create_task(_every(chores.PERIOD_S, lambda: chores.do(store, shards, feed_keep))),
+            tasks.create_task(_every(chores.PERIOD_S, do_chores)),
             tasks.create_task(schedules.keep_firing(database, shards)),
+            *([tasks.create_task(keep_trimming(database, shards, payload_days))] if payload_days else []),
         ]
         working = tasks.create_task(worker.run())
         _log.info("working", worker=worker.name, shards=shards)

@@ -1,19 +1,23 @@
-"""What must be done now and then, by any worker: partitions ahead of time, expired dedupe keys forgotten.
+"""What must be done now and then, by any worker: partitions ahead of time, old ones dropped, expired dedupe keys forgotten.
 
 Each chore is safe to be done by several workers at once, and harmless to be done too often.
 """
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
+from meshhook import retention
+from meshhook.db.connect import Database
 from meshhook.errors import DatabaseError
 from meshhook.store import Store
 
 PERIOD_S: Final = 30.0
+FORGET_S_MAX: Final = 10.0
 PARTITION_DAYS_AHEAD: Final = 7
 _log = structlog.get_logger("meshhook.chores")
 
@@ -21,13 +25,15 @@ _log = structlog.get_logger("meshhook.chores")
 _FEED_BATCHES_MAX: Final = 20
 
 
-async def do(store: Store, shards: int, feed_keep: timedelta) -> None:
-    """Do all chores once; what the database refuses is tried again next time."""
+async def do(store: Store, database: Database, shards: int, *, feed_keep: timedelta, retention_days: int) -> None:
+    """Do all chores once; what the database refuses is tried again next time. ``retention_days`` 0: days are kept for ever."""
     try:
         made = await store.make_partitions(PARTITION_DAYS_AHEAD)
-        forgotten = await store.forget()
+        forgotten = await _forget(store)
         for shard in range(shards):
             await _forget_feed(store, shard, feed_keep)
+        if retention_days:
+            await retention.drop_old_now_and_then(database, retention_days)
     except DatabaseError as error:
         _log.warning("chores put off", error=str(error))
         return
@@ -39,3 +45,14 @@ async def _forget_feed(store: Store, shard: int, keep: timedelta) -> None:
     for _ in range(_FEED_BATCHES_MAX):
         if not await store.forget_feed(shard, keep):
             return
+
+
+async def _forget(store: Store) -> int:
+    """As many as have expired, in batches that are short; what a busy hour left behind is not gone in one go."""
+    deadline = time.monotonic() + FORGET_S_MAX
+    forgotten = 0
+    while (batch := await store.forget()) > 0:
+        forgotten += batch
+        if time.monotonic() > deadline:
+            break
+    return forgotten

@@ -181,6 +181,18 @@ class Settings:
     )
     secrets_key_env: str = setting("", "Name of the variable that holds that key instead.", default_shown="none")
     secrets_key_command: str = setting("", "Command that prints that key instead.", default_shown="none")
+    retention_days: int = setting(
+        30,
+        "Runs are kept so many days, then dropped by the day; 0 is for ever. A day with a live run is kept.",
+        least=0,
+        most=36_600,
+    )
+    payload_days: float = setting(
+        0.0,
+        "After so many days the payloads of finished runs are replaced by their hash and size; 0 is never.",
+        least=0,
+        most=36_600,
+    )
     metrics_port: int = setting(0, "Port of the metrics of `work`; 0 is off.", least=0, most=65_535)
 
     shutdown_s: float = setting(10.0, "How long work under way may take after SIGTERM.", least=0.1, most=3_600)

@@ -10,6 +10,7 @@ MeshHookError
  ├── JournalError           a journal breaks the rules that every journal keeps
  ├── DatabaseError
  │    ├── Unavailable       the database can't be reached, or went away before anything was sent
+ │    │    └── NoPartition  there is no place for a run of that day: a clock is far off, or nobody makes partitions
  │    ├── OutcomeUnknown    the connection broke while a commit was under way
  │    └── SchemaError       the schema in the database is not the one this version needs
  ├── VaultError             secrets can't be opened: no key, a wrong one, or a row that was changed
@@ -89,6 +90,10 @@ class DatabaseError(MeshHookError):
 
 class Unavailable(DatabaseError):
     """The database can't be reached. Nothing was written."""
+
+
+class NoPartition(Unavailable):
+    """There is no partition for the day in a run id: a clock is far off, or nobody makes partitions. Nothing was written."""
 
 
 class OutcomeUnknown(DatabaseError):

@@ -11,6 +11,7 @@ import msgspec
 from meshhook import machine
 from meshhook.execution import Execution
 from meshhook.model import TIMEOUT_PORT, Definition, Node, Wants
+from meshhook.trimming import is_trimmed
 from meshhook.verify import Difference, Record
 
 _BEFORE_ALL_TIME: Final = datetime(1, 1, 2, tzinfo=UTC)
@@ -42,7 +43,11 @@ class _All:
 
 
 def is_repeatable(record: Record) -> bool:
-    """Whether a run can be repeated: one that ended by a fault of the engine can't, for no machine repeats that."""
+    """Whether a run can be repeated: one that ended by a fault of the engine can't, for no machine repeats that; nor can one
+    whose payloads were trimmed.
+    """
+    if any(is_trimmed(event) for event in record.events()):
+        return False
     last = record.events()[-1]
     return not (last["type"] == "run.failed" and last["error"].get("type") == "engine")
 

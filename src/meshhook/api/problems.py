@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from meshhook.batch import Closed
-from meshhook.errors import OutcomeUnknown, Refusal, Unavailable
+from meshhook.errors import NoPartition, OutcomeUnknown, Refusal, Unavailable
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -33,6 +33,14 @@ def as_refusal(error: Exception) -> Refusal:
             return error
         case Closed():
             return shutting_down()
+        case NoPartition():
+            return Refusal(
+                503,
+                "no-partition",
+                "There is no place for a run of today",
+                "The clock of this server is days off, or no worker runs that prepares the days to come. Nothing was stored.",
+                headers={"retry-after": "30"},
+            )
         case Unavailable():
             return Refusal(
                 503,

@@ -48,6 +48,8 @@ WORK = (
     "circuit_failures",
     "circuit_pause_s",
     "outbound_allow",
+    "retention_days",
+    "payload_days",
     "metrics_port",
 )
 BOTH = ("poll_ms", "database_connections", "shutdown_s")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from meshhook.errors import DatabaseError, OutcomeUnknown, Unavailable
+from meshhook.errors import DatabaseError, NoPartition, OutcomeUnknown, Unavailable
 
 Connection = asyncpg.Connection
 Row = asyncpg.Record
@@ -38,6 +38,7 @@ _ROLLED_BACK: Final = (
     asyncpg.InsufficientResourcesError,  # disk full, out of memory
     asyncpg.QueryCanceledError,  # statement_timeout, or somebody's hand
     asyncpg.LockNotAvailableError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # another process changes the shape of the table just now
 )
 """The server says that it did not do it, and that it might another time."""
 
@@ -273,6 +274,8 @@ async def _roll_back(transaction: Any) -> None:
 
 
 def _as_unavailable(error: BaseException) -> BaseException:
+    if isinstance(error, asyncpg.CheckViolationError) and "no partition of relation" in str(error):
+        return NoPartition(f"{error}: is a clock days off, or does no worker run that makes partitions?")
     if isinstance(error, _ROLLED_BACK):
         return Unavailable(f"the database could not do it: {error}")
     if is_lost(error) or isinstance(
