@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import gc
 import os
+import resource
 import socket
 import struct
 import sys
@@ -180,6 +181,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True)
     asked = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(serve(asked.port, asked.folder))
 
 

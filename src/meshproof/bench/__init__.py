@@ -1,0 +1,82 @@
+"""`meshproof bench`: how fast, against the floor of the same server in the same session.
+
+    floor, pipeline, keyed floor, keyed pipeline, floor, …    interleaved, so that a noisy minute hits them alike
+    open_1000      1,000 requests a second at their own times
+    drain_200k     a backlog built while the workers are stopped, and worked off
+    http_call      calls to a sink that answers at once: steps a second
+    in_flight      thousands of calls that take a second each, side by side in one worker: memory
+    timers         thousands of timers due in the same moment: when has the last one fired?
+    overload       three times what the engine can carry
+
+One engine, two cores for everything, generator, sink and Postgres included. Completed runs are counted in the database. Nothing is
+judged here; but a run that was acknowledged and is not stored fails the benchmark.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from meshproof.bench import calls, drain, in_flight, open_loop, overload, pipeline, timers
+from meshproof.bench.engine import SCENARIO, Bench, Scale, publish
+from meshproof.bench.figures import bootstrap
+from meshproof.bench.table import table
+from meshproof.database import Reader
+from meshproof.display import Display
+from meshproof.evidence import prepare as prepare_folder
+from meshproof.ledger import write_document
+from meshproof.reaper import Reaper
+from meshproof.sink import Sink
+from meshproof.supervise import Incidents
+from meshproof.target import Embedded, free_port
+from meshproof.versions import versions
+
+__all__ = ["FULL", "QUICK", "Scale", "bootstrap", "run", "table"]
+
+FULL = Scale(
+    rounds=5, floor_s=3.0, warm_s=1.5, seconds=6.0, open_s=15.0, backlog=200_000, overload_s=20.0,
+    in_flight=5_000, timers=10_000,
+)  # fmt: skip
+QUICK = Scale(
+    rounds=2, floor_s=2.0, warm_s=1.0, seconds=3.0, open_s=5.0, backlog=30_000, overload_s=8.0,
+    in_flight=5_000, timers=10_000,
+)  # fmt: skip
+
+
+async def run(out: Path, scale: Scale, display: Display, reaper: Reaper) -> dict[str, Any]:
+    """Measure every row and write `bench.json` into the folder."""
+    logs = prepare_folder(reaper.folder / "bench")
+    incidents = Incidents(logs / "incidents.ndjson")
+    # As many calls as there are to be; they all go to one host.
+    settings = {"outbound_allow": "127.0.0.0/8", "calls_max": str(scale.in_flight), "calls_per_host_max": "0"}
+    target = Embedded(workers=1, incidents=incidents, reaper=reaper, logs=logs / "logs", settings=settings)
+    sink = Sink(free_port(), folder=logs / "effects", logs=logs / "logs", reaper=reaper, incidents=incidents)
+    reader = Reader(target.dsn)
+    try:
+        display.step("Starting MeshHook: one API process, one worker, Postgres")
+        await target.start()
+        await sink.start()
+        bench = Bench(scale, target, reader, reaper, incidents, display, sink, logs / "effects")
+        await publish(bench, SCENARIO)
+        rows = await measure(bench)
+        made_with = await versions(reader)
+        document: dict[str, Any] = {"machine": made_with.pop("machine"), **made_with, "lost": bench.lost, "rows": rows}
+    finally:
+        await reader.close()
+        await target.stop()
+        await sink.stop()
+        incidents.close()
+    write_document(out / "bench.json", document)
+    return document
+
+
+async def measure(bench: Bench) -> dict[str, Any]:
+    """Every row, one after the other."""
+    rows = await pipeline.interleaved(bench)
+    rows["open_1000"] = await open_loop.open_loop(bench, 1_000.0)
+    rows["drain_200k"] = await drain.drain_backlog(bench)
+    rows["http_call"] = await calls.http_call(bench)
+    rows["in_flight"] = await in_flight.in_flight(bench)
+    rows["timers"] = await timers.timers(bench)
+    rows["overload"] = await overload.overload(bench, rows["pipeline"]["completed_per_s"])
+    return rows
