@@ -259,19 +259,42 @@ async def test_a_claim_touches_its_batch_and_not_the_backlog(sql: Connection, da
         claimed = await turn.claim(500)
         assert len(claimed) == 500
         assert (await turn.commit([ended(run) for run in claimed])).refused == set()
-    while (
-        await sql.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test' AND datname = current_database()"
-        )
-        > 1
-    ):
-        await asyncio.sleep(0)
+    await until_alone(sql)
     after = await reads(sql)
     touched = {name: after[name] - before[name] for name in after}
     assert touched["seq_scan of tasks"] == touched["seq_scan of runs"] == touched["seq_scan of journal"] == 0
     assert 500 <= touched["tasks_due"] <= 600
     assert 500 <= sum(count for name, count in touched.items() if name.startswith("runs_2")) <= 1_000
     assert 500 <= sum(count for name, count in touched.items() if name.startswith("journal_2")) <= 1_000
+
+
+async def test_a_commit_touches_its_batch_also_on_a_new_day(sql: Connection, database: str, store: Store) -> None:
+    """Every day begins with an empty partition, of which the planner knows nothing; its plans are kept when it fills up."""
+    await accept(sql, store)
+    async with pool(database) as other:
+        early = Store(other)
+        await take_lease(early, "early")  # from here on the plans are made
+        await accept(sql, store, 2_000)
+        before = await reads(sql)
+        async with early.turn(0) as turn:
+            runs = await turn.claim(20)
+            assert (await turn.commit([leased(run, "w", run.claimed_at + LEASE) for run in runs])).refused == set()
+        ids, epochs = [run.run_id for run in runs], [run.epoch for run in runs]
+        assert len(await early.renew(0, "w", ids, epochs, LEASE)) == 20
+        assert (await early.commit_held(0, [ended(run, seq=3) for run in runs])).refused == set()
+    await until_alone(sql)
+    after = await reads(sql)
+    touched = {name: after[name] - before[name] for name in after}
+    assert touched["seq_scan of tasks"] == touched["seq_scan of runs"] == 0
+    assert sum(count for name, count in touched.items() if name.startswith("tasks_")) <= 200
+    assert sum(count for name, count in touched.items() if name.startswith("runs_2")) <= 200
+
+
+async def until_alone(sql: Connection) -> None:
+    """Wait until every other connection of the test has ended: a backend reports its counts then."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test' AND datname = current_database()"
+    while await sql.fetchval(others) > 1:
+        await asyncio.sleep(0)
 
 
 async def reads(sql: Connection) -> dict[str, int]:
