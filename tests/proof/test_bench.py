@@ -11,19 +11,30 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from meshproof import bench
+from meshproof.bench.in_flight import at_once
 from meshproof.display import Display
 from meshproof.ledger import read_document
 from meshproof.reaper import Reaper
 from meshproof.summary import KEYS
 
-TINY = bench.Scale(rounds=1, floor_s=0.2, warm_s=0.2, seconds=0.5, open_s=1.0, backlog=300, overload_s=0.7)
+TINY = bench.Scale(
+    rounds=1,
+    floor_s=0.2,
+    warm_s=0.2,
+    seconds=0.5,
+    open_s=1.0,
+    backlog=300,
+    overload_s=0.7,
+    in_flight=100,
+    timers=100,
+    build_s_max=2.0,
+    statistics_s=0.0,  # what a run costs is not looked at here
+)
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("engine")
-async def test_every_row_is_measured_and_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "BUILD_S_MAX", 2.0)
-    monkeypatch.setattr(bench, "STATISTICS_S", 0.0)  # what a run costs is not looked at here
+async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=140)
     with Reaper() as reaper, Display(console) as display:
         document = await bench.run(tmp_path, TINY, display, reaper)
@@ -37,6 +48,9 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path, monkeypatc
         "pipeline_keyed",
         "open_1000",
         "drain_200k",
+        "http_call",
+        "in_flight",
+        "timers",
         "overload",
     ]
     for name in ("floor", "floor_keyed", "pipeline", "pipeline_keyed"):
@@ -50,8 +64,23 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path, monkeypatc
     assert row["generator_cpu_share"] > 0
     assert rows["drain_200k"]["backlog"] > 0
     assert rows["drain_200k"]["door"]["failed"] == 0
+    assert rows["http_call"]["steps_per_s"] > 0
+    assert rows["http_call"]["in_a_row"]["calls_per_run"] == 5
+    calls = rows["in_flight"]
+    assert calls["calls"] == calls["done"] == calls["requests"] >= TINY.in_flight
+    assert 0 < calls["in_flight_max"] <= calls["calls"]
+    assert calls["worker_rss_bytes_max"] > 0
+    timers = rows["timers"]
+    assert timers["timers"] == timers["accepted"] >= TINY.timers
+    assert (timers["early"], timers["first_fired_s"] >= 0) == (0, True)
     assert rows["overload"]["refused_without_retry_after"] == 0
     console.print(bench.table(document))
+
+
+def test_calls_in_flight_are_counted_by_the_time_they_take() -> None:
+    assert at_once([], 1_000) == 0
+    assert at_once([0, 500, 999, 1_000], 1_000) == 3
+    assert at_once([0, 1_000, 2_000], 1_000) == 1
 
 
 @settings(max_examples=20, deadline=None)

@@ -250,6 +250,18 @@ def test_names_in_a_definition_give_way_to_the_sink_and_to_a_moment() -> None:
 
 def test_only_scenarios_with_calls_want_a_sink() -> None:
     assert [name for name in scenarios.names() if is_wanted([scenarios.load(name).definition])] == [
+        "call",
+        "calls",
         "http_call",
         "retry_storm",
+        "slow_call",
     ]
+
+
+def test_calls_in_a_row_are_a_chain_of_hashes() -> None:
+    token = "00ff"
+    for number in (1, 2, 3, 4, 5):
+        token = hashlib.sha256(f"{token} {number}".encode()).hexdigest()
+    assert model("calls", {"token": "00ff", "number": 1}) == ("completed", token)
+    receipt = hashlib.sha256(b"00ff").hexdigest()
+    assert model("call", {"token": "00ff"}) == model("slow_call", {"token": "00ff"}) == ("completed", receipt)
