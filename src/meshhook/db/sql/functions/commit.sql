@@ -25,17 +25,17 @@ SET enable_nestloop = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
-    v_now   timestamptz := meshhook.now();
+    v_now      timestamptz := meshhook.now();
     v_least    uuid := (SELECT id FROM unnest(p_run_ids) AS id ORDER BY id LIMIT 1);
     v_greatest uuid := (SELECT id FROM unnest(p_run_ids) AS id ORDER BY id DESC LIMIT 1);
-    v_places tid[];
-    v_owned  uuid[];
+    v_places   tid[];
+    v_owned    uuid[];
     v_signaled uuid[] := '{}';
-    v_moved  uuid[];
+    v_moved    uuid[];
 BEGIN
     IF p_held THEN
         -- Two statements: the second sees the row as the first locked it, even when the lease was renewed in between.
-        -- LATERAL with OFFSET 0: one index probe a run. As a join it is planned for an empty queue, and reads all of a full one each time.
+        -- LATERAL with OFFSET 0: one index probe a run. As a join it is planned for an empty queue, and reads all of a full one.
         SELECT array_agg(mine.place) INTO v_places
         FROM unnest(p_run_ids, p_epochs) AS u (run_id, epoch)
         CROSS JOIN LATERAL (
