@@ -11,13 +11,13 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH mine AS (
-        SELECT held.place
+        SELECT mine_now.place
         FROM unnest(p_run_ids, p_epochs) AS u (run_id, epoch)
         CROSS JOIN LATERAL (
             SELECT t.ctid AS place FROM meshhook.tasks t
             WHERE t.shard = p_shard AND t.run_id = u.run_id AND t.epoch = u.epoch
               AND t.owner = p_owner AND t.due_at > v_now  -- what has run out is not renewed: it may be about to be taken over
-            OFFSET 0 FOR UPDATE OF t SKIP LOCKED) held
+            OFFSET 0 FOR UPDATE OF t SKIP LOCKED) mine_now
     )
     UPDATE meshhook.tasks t SET due_at = v_now + p_lease
     WHERE t.ctid = ANY (ARRAY(SELECT place FROM mine))
