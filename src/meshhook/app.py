@@ -306,6 +306,7 @@ async def _work_until(
             tasks.create_task(_every(chores.PERIOD_S, do_chores)),
             tasks.create_task(schedules.keep_firing(database, shards)),
             *([tasks.create_task(keep_trimming(database, shards, payload_days))] if payload_days else []),
+            tasks.create_task(_every(chores.EXPIRY_S, lambda: chores.expire(store, shards))),
         ]
         working = tasks.create_task(worker.run())
         _log.info("working", worker=worker.name, shards=shards)

@@ -18,6 +18,7 @@ from meshhook import audit, endpoint_config
 from meshhook.db.connect import Database, Row
 from meshhook.definition import parse_text
 from meshhook.errors import DefinitionError, Fault, Refusal
+from meshhook.model import Definition
 from meshhook.naming import check_name, is_name
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -124,15 +125,17 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
         )
         if latest is not None and latest["definition"] == workflow["draft"]:
             return _version(name, latest), False
-        await _check_definition(workflow["draft"])
+        definition = await _check_definition(workflow["draft"])
         made = await connection.fetchrow(
             """
-            INSERT INTO meshhook.versions (workflow_id, number, definition)
-            SELECT $1, coalesce(max(v.number), 0) + 1, $2::json FROM meshhook.versions v WHERE v.workflow_id = $1
+            INSERT INTO meshhook.versions (workflow_id, number, definition, limited, priority)
+            SELECT $1, coalesce(max(v.number), 0) + 1, $2::json, $3, $4 FROM meshhook.versions v WHERE v.workflow_id = $1
             RETURNING number, id, created_at
             """,
             workflow["id"],
             workflow["draft"],
+            definition.place is not None,
+            definition.priority,
         )
         assert made is not None
         await connection.execute(
@@ -418,9 +421,9 @@ def _unknown_version(name: str, number: int) -> Refusal:
     return Refusal(404, "unknown-version", "There is no such version", f"{name!r} has no version {number}.")
 
 
-async def _check_definition(text: str) -> None:
+async def _check_definition(text: str) -> Definition:
     try:
-        await asyncio.get_running_loop().run_in_executor(_CHECKER, parse_text, text)
+        return await asyncio.get_running_loop().run_in_executor(_CHECKER, parse_text, text)
     except RecursionError:
         raise DefinitionError([Fault("$", "too-deep", "nested too deeply")]) from None
 

@@ -18,6 +18,7 @@ from meshhook.store import Store
 
 PERIOD_S: Final = 30.0
 FORGET_S_MAX: Final = 10.0
+EXPIRY_S: Final = 1.0
 PARTITION_DAYS_AHEAD: Final = 7
 _log = structlog.get_logger("meshhook.chores")
 
@@ -39,6 +40,15 @@ async def do(store: Store, database: Database, shards: int, *, feed_keep: timede
         return
     if made or forgotten:
         _log.info("chores done", partitions_made=made, keys_forgotten=forgotten)
+
+
+async def expire(store: Store, shards: int) -> None:
+    """Let runs that were not started in time leave their lanes, to be ended."""
+    try:
+        for shard in range(shards):
+            await store.expire(shard)
+    except DatabaseError as error:
+        _log.warning("expiry put off", error=str(error))
 
 
 async def _forget_feed(store: Store, shard: int, keep: timedelta) -> None:

@@ -6,6 +6,7 @@ expressions. The reference is ``docs/reference/definition.md``.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import Any, Final
 import jsonschema
 import msgspec
 
+from meshhook import limits
 from meshhook.errors import DefinitionError, Fault
 from meshhook.mapping import Faults
-from meshhook.model import DEFAULT_PORT, ERROR_PORT, STEPS_MAX, TRIGGER, Definition, Edge, Merges, Node, Work
+from meshhook.model import DEFAULT_PORT, ERROR_PORT, STEPS_MAX, TRIGGER, Definition, Edge, Merges, Node, Place, Work
 from meshhook.nodes import TYPES
 
 SIZE_MAX_BYTES: Final = 1024 * 1024
@@ -59,6 +61,7 @@ SCHEMA: Final[dict[str, Any]] = {
                     "default": STEPS_MAX,
                     "description": "Steps a run may complete, those in loops included.",
                 },
+                **limits.SCHEMA,
             },
             "additionalProperties": False,
         },
@@ -150,10 +153,16 @@ def parse(document: Any) -> Definition:
     """
     faults = list(_shape_faults(document))
     nodes, edges = _compile(document, "$", faults)
+    settings = _sound_settings(document, faults)
+    place = _compile_limits(settings, faults)
     if faults:
         raise DefinitionError(faults[:_FAULTS_MAX])
-    settings = document.get("settings", {})
-    return _assemble(nodes, edges, settings.get("timeout_s"), settings.get("steps_max", STEPS_MAX))
+    return dataclasses.replace(
+        _assemble(nodes, edges, settings.get("timeout_s"), settings.get("steps_max", STEPS_MAX)),
+        place=place,
+        priority=limits.priority_of(settings.get("priority")),
+        ttl_s=settings.get("queue_ttl_s"),
+    )
 
 
 def _compile(document: Any, at: str, faults: list[Fault], depth: int = 0) -> tuple[dict[str, Node], list[Edge]]:
@@ -264,6 +273,21 @@ def _compile_body(document: Any, at: str, faults: list[Fault], depth: int) -> De
     before = len(faults)
     nodes, edges = _compile(document, at, faults, depth)
     return Definition({}, {}, {}) if len(faults) > before else _assemble(nodes, edges)
+
+
+def _sound_settings(document: Any, faults: list[Fault]) -> dict[str, Any]:
+    broken = any(fault.path == "$" or fault.path.startswith("$.settings") for fault in faults)
+    return {} if broken or not isinstance(document, dict) else document.get("settings", {})
+
+
+def _compile_limits(settings: dict[str, Any], faults: list[Fault]) -> Place | None:
+    expression_faults: Faults = []
+    place = limits.compile_limits(settings, expression_faults)
+    faults += [
+        Fault(f"$.settings{below}", "bad-expression", f"{error.expression!r}: {error.reason}")
+        for below, error in expression_faults
+    ]
+    return place
 
 
 def _edge_faults(sound: _Sound) -> Iterator[Fault]:

@@ -97,7 +97,7 @@ class Execution:
 
     def __init__(self, definition: Definition, state: State, run_id: str) -> None:
         self.state = state
-        self._definition = definition
+        self.definition = definition
         self._run_id = run_id
         self._about = {"id": run_id, "workflow": state.workflow, "version": state.version}
         self._scopes: dict[str, Scope] = {}
@@ -187,8 +187,8 @@ class Execution:
     # -- The story of an advance ----------------------------------------------------------------------------------------
 
     def _advance(self, now: datetime, wants: Wants, under_way: Collection[str]) -> Iterator[Events]:
-        if self._definition.timeout_s is not None:
-            yield self._watch_deadline(now, self._definition.timeout_s)
+        if self.definition.timeout_s is not None:
+            yield self._watch_deadline(now, self.definition.timeout_s)
         yield from self._follow_taken()
         for path in list(self._open):
             if path in self._open:
@@ -408,7 +408,7 @@ class Execution:
             event = _checked(body)
         except ExpressionError as failure:
             return self._fail(scope, id, _expression_error(failure, path))
-        if self.state.completed >= self._definition.steps_max:
+        if self.state.completed >= self.definition.steps_max:
             reason = f"the run has completed {self.state.completed} steps, and may complete no more"
             return [self._emit({"type": "run.failed", "error": {"type": "limit", "reason": reason, "node": path}})]
         machine.apply(self.state, body)

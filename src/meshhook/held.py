@@ -115,6 +115,18 @@ class Held:
                 except Exception as error:  # noqa: BLE001 as above
                     self._break(error)
 
+    def give_up(self, error: dict[str, Any]) -> None:
+        """End the run as failed before it has begun."""
+        self._take({"type": "run.failed", "error": error})
+
+    def cancel(self, reason: str) -> None:
+        """End the run as cancelled before it has begun: a limit of its workflow wants it so."""
+        self._take({"type": "run.cancelled", "by": "limit", "reason": reason})
+
+    def stand_in_line(self) -> None:
+        """Do nothing now, for want of a slot: the run is due, and waits for one."""
+        self.wants = Wants(wake_at=self.now())
+
     def end_call(self, start: Start, result: Response | CallError) -> None:
         """Take note of how a call ended."""
         del self.calls[start.node]

@@ -159,6 +159,31 @@ Work = Callable[[Context], Outcome]
 """What a pure node does. Raises ``ExpressionError`` when an expression of it fails."""
 
 
+PRIORITIES: Final = ("high", "normal", "low")
+"""In the order they are taken; the database knows them by their index."""
+
+
+class Placing(NamedTuple):
+    """Where a run waits for its start. ``lane`` and ``bucket`` are keys within its workflow, ``None`` where there is no limit.
+
+    ``slots`` runs of a lane are worked on at once; what becomes of more is the ``strategy``. From a bucket ``starts`` runs may
+    start in ``per_s`` seconds. A run not started after ``ttl_s`` seconds is given up.
+    """
+
+    lane: str | None
+    slots: int | None
+    strategy: str
+    bucket: str | None
+    starts: int | None
+    per_s: float | None
+    priority: int
+    ttl_s: float | None
+
+
+Place = Callable[[Context], Placing]
+"""What places a run. Raises ``ExpressionError`` when a key or the priority can't be computed."""
+
+
 Merges = Literal["implicit", "all", "any"]
 
 
@@ -184,7 +209,8 @@ class Definition:
     """A compiled, valid workflow definition.
 
     ``out_edges`` holds the edges that leave each node (and the trigger) in document order, ``in_degree`` how many edges lead
-    to each node. ``timeout_s`` bounds a whole run, ``steps_max`` how many steps it may complete. The body of a loop is a
+    to each node. ``timeout_s`` bounds a whole run, ``steps_max`` how many steps it may complete. ``place`` says where a run waits
+    before it starts, ``None`` when it need not; ``priority`` and ``ttl_s`` are those of ``settings``. The body of a loop is a
     definition as well.
     """
 
@@ -193,6 +219,9 @@ class Definition:
     in_degree: Mapping[str, int]
     timeout_s: float | None = None
     steps_max: int = STEPS_MAX
+    place: Place | None = None
+    priority: int = 1
+    ttl_s: float | None = None
 
 
 class Event(NamedTuple):

@@ -5,10 +5,11 @@ The only module that names SQL functions; the SQL itself, and why it is as it is
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from meshhook import endpoint_config
 from meshhook.answers import Answered
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.endpoint_config import EndpointConfig
+from meshhook.model import Placing
 from meshhook.outbox import Outbox, Signal
 from meshhook.quota import Ask, Lease
 
@@ -59,8 +61,8 @@ class NotNew(NamedTuple):
 class Claimed:
     """One run a worker took. ``journal`` holds the JSON arrays of events in order, ``events`` how many rows of them.
 
-    ``epoch`` is the one to write under. ``expired_owner`` and ``due_at`` tell whose lease ran out, and when. ``signaled``:
-    something lies in the inbox of the run.
+    ``epoch`` is the one to write under. ``expired_owner`` and ``due_at`` tell whose lease ran out, and when; without one,
+    ``due_at`` is since when the run was due. ``signaled``: something lies in the inbox of the run. ``lane`` is the lane it was in.
     """
 
     run_id: UUID
@@ -70,6 +72,22 @@ class Claimed:
     claimed_at: datetime
     journal: list[str]
     signaled: bool = False
+    lane: int | None = None
+
+    @property
+    def is_entering(self) -> bool:
+        """Whether the run is to be placed, not to be advanced."""
+        return self.lane is not None and self.lane < 0 and not self.is_without_slot
+
+    @property
+    def is_without_slot(self) -> bool:
+        """Whether the run was only taken to read its inbox: it stands in a lane, and has no slot to be advanced in."""
+        return self.signaled and self.lane is not None and self.expired_owner is None
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds a free run was due before it was claimed."""
+        return (self.claimed_at - self.due_at).total_seconds()
 
 
 class InboxItem(NamedTuple):
@@ -122,12 +140,13 @@ class NewEvent(NamedTuple):
 
 
 class Pressure(NamedTuple):
-    """What the door must know; see ``sql/functions/heartbeat.sql``."""
+    """What the door must know; see ``sql/functions/heartbeat.sql``. ``lags_s`` is by project."""
 
     lag_s: float
     queued: int
     committed: int
     workers: int
+    lags_s: Mapping[int, float] = MappingProxyType({})
 
 
 class Endpoint(NamedTuple):
@@ -154,11 +173,11 @@ class Turn:
         rows = await self._connection.fetch("SELECT * FROM meshhook.claim($1, $2)", self._shard, limit)
         claimed: list[Claimed] = []
         last: UUID | None = None
-        for run_id, epoch, owner, due_at, signaled, claimed_at, _, events in rows:
+        for run_id, epoch, owner, due_at, signaled, claimed_at, _, events, lane in rows:
             if run_id == last:
                 claimed[-1].journal.append(events)
             else:
-                claimed.append(Claimed(run_id, epoch + 1, owner, due_at, claimed_at, [events], signaled))
+                claimed.append(Claimed(run_id, epoch + 1, owner, due_at, claimed_at, [events], signaled, lane))
                 last = run_id
         return claimed
 
@@ -177,14 +196,36 @@ class Turn:
     async def put_back(self, claimed: Sequence[Claimed]) -> None:
         """Return runs to the queue as they were."""
         await self._connection.execute(
-            "SELECT meshhook.put_back($1, $2, $3, $4, $5, $6)",
+            "SELECT meshhook.put_back($1, $2, $3, $4, $5, $6, $7)",
             self._shard,
             [run.run_id for run in claimed],
             [run.epoch - 1 for run in claimed],
             [run.expired_owner for run in claimed],
             [run.due_at for run in claimed],
             [run.signaled for run in claimed],
+            [run.lane for run in claimed],
         )
+
+    async def place(self, claimed: Sequence[Claimed], placings: Sequence[Placing]) -> dict[UUID, str]:
+        """Put runs claimed from their entry in line; returns the fate of those that get or keep no place.
+
+        See ``sql/functions/place.sql`` for what the fates are.
+        """
+        rows = await self._connection.fetch(
+            "SELECT * FROM meshhook.place($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            self._shard,
+            [run.run_id for run in claimed],
+            [run.due_at for run in claimed],
+            [placing.lane for placing in placings],
+            [placing.slots for placing in placings],
+            [placing.strategy for placing in placings],
+            [placing.bucket for placing in placings],
+            [placing.starts for placing in placings],
+            [_interval(placing.per_s) for placing in placings],
+            [placing.priority for placing in placings],
+            [_interval(placing.ttl_s) for placing in placings],
+        )
+        return {row["run_id"]: row["fate"] for row in rows}
 
     async def definitions(self, version_ids: Sequence[int]) -> dict[int, str]:
         """The definitions of these versions, as JSON text."""
@@ -293,6 +334,10 @@ class Store:
         """Poke runs whose signal is older, and was never followed by a poke; returns how many."""
         return int((await self._database.call("SELECT meshhook.poke_forgotten($1, $2)", shard, older))[0][0])
 
+    async def expire(self, shard: int) -> int:
+        """Let runs that wait in a lane for longer than they may leave it, to be ended; returns how many."""
+        return int((await self._database.call("SELECT meshhook.expire($1)", shard))[0][0])
+
     async def heartbeat(self, worker: str, committed: int, refused: int) -> None:
         """Say that ``worker`` lives, and what it has done so far."""
         await self._database.call("SELECT meshhook.heartbeat($1, $2, $3)", worker, committed, refused)
@@ -300,7 +345,8 @@ class Store:
     async def pressure(self, alive: timedelta) -> Pressure:
         """How far behind the workers are; a worker counts as living when it was seen within ``alive``."""
         rows = await self._database.read("SELECT * FROM meshhook.pressure($1)", alive)
-        return Pressure(*rows[0])
+        lag_s, queued, committed, workers, projects, lags_s = rows[0]
+        return Pressure(lag_s, queued, committed, workers, dict(zip(projects, lags_s, strict=True)))
 
     async def lease_tokens(self, asks: Sequence[Ask]) -> list[Lease]:
         """Take tokens out of the rate buckets of endpoints; one answer for each, in order."""
@@ -385,6 +431,10 @@ def _answers(asked: Sequence[object], rows: Sequence[Row]) -> list[NotNew | None
 _SIGNAL: Final = "SELECT * FROM meshhook.signal($1, $2, $3, $4)"
 _AWAIT: Final = "SELECT * FROM meshhook.await_events($1, $2, $3, $4, $5, $6)"
 _START_CHILDREN: Final = "SELECT * FROM meshhook.start_children($1, $2, $3, $4, $5, $6, $7)"
+
+
+def _interval(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 async def _commit(connection: Connection[Row], shard: int, appends: Sequence[Append], *, held: bool) -> Written:

@@ -32,6 +32,7 @@ from meshhook.held import Held, call_headers, fold
 from meshhook.hosts import Hosts
 from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
+from meshhook.placing import overdue, place_all
 from meshhook.store import Claimed, InboxItem, Store, Turn, Written
 
 _log = structlog.get_logger("meshhook.worker")
@@ -175,7 +176,7 @@ class Worker:
             began = self._clock()
             signaled = [run.run_id for run in claimed if run.signaled]
             inbox = await turn.inbox(signaled) if signaled else {}
-            held, not_begun = await self._advance_all(turn, claimed, inbox, began + self._hold_s)
+            held, not_begun, outlived = await self._begin_all(turn, claimed, inbox, began + self._hold_s)
             starting = self._place(held)
             told, silent = [run for run in held if run.pending], [run for run in held if not run.pending]
             written = await turn.commit([run.append() for run in told]) if told else _NOTHING
@@ -191,7 +192,7 @@ class Worker:
         self._note(told, written.refused)
         self._keep(shard, held, written.refused)
         self._start(starting, written.refused)
-        await self._poke(shard, written.reached)
+        await self._poke(shard, written.reached | outlived)
         return len(claimed)
 
     async def settle(self) -> int:
@@ -253,20 +254,31 @@ class Worker:
         await self._store.poke(shard, reached)
         self._signaled |= reached & self._held.keys()
 
-    async def _advance_all(
+    async def _begin_all(
         self, turn: Turn, claimed: list[Claimed], inbox: dict[UUID, list[InboxItem]], deadline: float
-    ) -> tuple[list[Held], list[Claimed]]:
+    ) -> tuple[list[Held], list[Claimed], set[UUID]]:
+        """Place the runs that have just come in, and advance all others as far as the deadline allows.
+
+        Returns the runs to write to, those there was no time for, and those that others took the place of. Placing is short, and
+        done for all that were claimed: a run left behind would be overtaken by those that came after it.
+        """
         folded = [(run, fold(run)) for run in claimed]
         await self._load_definitions(turn, {state.version_id for _, state in folded if isinstance(state, State)})
-        held: list[Held] = []
-        for position, (run, state) in enumerate(folded):
-            if held and self._clock() >= deadline:
-                return held, claimed[position:]
-            held.append(self._begin(run, state, inbox.get(run.run_id, []), deadline))
-        return held, []
+        entering = [self._begin(run, state, []) for run, state in folded if run.is_entering]
+        held, outlived = await place_all(turn, entering) if entering else ([], set())
+        working = [(run, state) for run, state in folded if not run.is_entering] if entering else folded
+        for position, (run, state) in enumerate(working):
+            if position and self._clock() >= deadline:
+                return held, [run for run, _ in working[position:]], outlived
+            held.append(self._begin(run, state, inbox.get(run.run_id, [])))
+            if run.is_without_slot:
+                held[-1].stand_in_line()
+            else:
+                self.counts.steps += held[-1].advance(deadline)
+        return held, [], outlived
 
-    def _begin(self, run: Claimed, state: State | JournalError, inbox: list[InboxItem], deadline: float) -> Held:
-        """Advance one claimed run as far as the deadline allows."""
+    def _begin(self, run: Claimed, state: State | JournalError, inbox: list[InboxItem]) -> Held:
+        """One claimed run that knows what lies in its inbox, to be advanced unless it has ended already."""
         if isinstance(state, JournalError):
             return Held.broken(run, str(state))
         definition = self._definitions[state.version_id]
@@ -275,7 +287,8 @@ class Worker:
         held = Held.begin(run, state, definition, self.name, self._lease, self._clock)
         held.receive(inbox)
         self.counts.taken_over += run.expired_owner is not None
-        self.counts.steps += held.advance(deadline)
+        if (error := overdue(held)) is not None:
+            held.give_up(error)
         return held
 
     def _place(self, runs: list[Held]) -> list[tuple[Held, Start]]:

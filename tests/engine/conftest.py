@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from meshhook.db.connect import Database
+from meshhook.definition import parse
 from meshhook.ids import make_run_id
 from meshhook.store import Delivery, Store
 
@@ -57,26 +58,33 @@ class pool:  # noqa: N801 - reads as the verb it is
         await self.database.close()
 
 
-async def publish(sql: Connection, definition: dict[str, Any], name: str = "work", path: str | None = None) -> int:
+async def publish(
+    sql: Connection, definition: dict[str, Any], name: str = "work", path: str | None = None, project: int = 0
+) -> int:
     """Publish a definition under ``name`` with an endpoint; returns the endpoint's id."""
+    compiled = parse(definition) if "settings" in definition else None
     workflow = await sql.fetchval(
-        "INSERT INTO meshhook.workflows (project_id, name, draft) VALUES (0, $1, $2) "
+        "INSERT INTO meshhook.workflows (project_id, name, draft) VALUES ($3, $1, $2) "
         "ON CONFLICT (project_id, name) DO UPDATE SET draft = excluded.draft RETURNING id",
         name,
         json.dumps(definition),
+        project,
     )
     version = await sql.fetchval(
-        "INSERT INTO meshhook.versions (workflow_id, number, definition) "
-        "SELECT $1, 1 + count(*), $2 FROM meshhook.versions WHERE workflow_id = $1 RETURNING id",
+        "INSERT INTO meshhook.versions (workflow_id, number, definition, limited, priority) "
+        "SELECT $1, 1 + count(*), $2, $3, $4 FROM meshhook.versions WHERE workflow_id = $1 RETURNING id",
         workflow,
         json.dumps(definition),
+        compiled is not None and compiled.place is not None,
+        1 if compiled is None else compiled.priority,
     )
     await sql.execute("UPDATE meshhook.workflows SET published_version_id = $1 WHERE id = $2", version, workflow)
     return await sql.fetchval(
-        "INSERT INTO meshhook.endpoints (project_id, path, workflow_id) VALUES (0, $1, $2) "
+        "INSERT INTO meshhook.endpoints (project_id, path, workflow_id) VALUES ($3, $1, $2) "
         "ON CONFLICT (path) DO UPDATE SET workflow_id = excluded.workflow_id RETURNING id",
         path or name,
         workflow,
+        project,
     )
 
 

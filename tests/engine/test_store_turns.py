@@ -250,7 +250,7 @@ async def test_a_claim_touches_its_batch_and_not_the_backlog(sql: Connection, da
             INSERT INTO meshhook.journal (shard, run_id, seq, epoch, at, events)
             SELECT 0, id, 1, 0, clock_timestamp(), '[{"type":"run.accepted"}]' FROM ids
         )
-        INSERT INTO meshhook.tasks (shard, run_id, due_at) SELECT 0, id, clock_timestamp() FROM ids
+        INSERT INTO meshhook.tasks (shard, run_id, due_at, queue) SELECT 0, id, clock_timestamp(), 0 FROM ids
         """,
         run_id,
     )
@@ -263,7 +263,8 @@ async def test_a_claim_touches_its_batch_and_not_the_backlog(sql: Connection, da
     after = await reads(sql)
     touched = {name: after[name] - before[name] for name in after}
     assert touched["seq_scan of tasks"] == touched["seq_scan of runs"] == touched["seq_scan of journal"] == 0
-    assert 500 <= touched["tasks_due"] <= 600
+    assert 500 <= touched["tasks_ready"] <= 600
+    assert touched["tasks_timed"] == touched["tasks_lane"] == 0
     assert 500 <= sum(count for name, count in touched.items() if name.startswith("runs_2")) <= 1_000
     assert 500 <= sum(count for name, count in touched.items() if name.startswith("journal_2")) <= 1_000
 

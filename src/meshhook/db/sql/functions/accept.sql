@@ -3,6 +3,8 @@
 --   for each delivery:  dedupe key unseen (or expired, or none)  ->  dedupe + runs + journal (run.accepted) + tasks
 --                       anything else                            ->  nothing is written, and a row comes back that says why
 --
+-- Runs of a workflow with limits get in line at its entry, in the order of acceptance; all others are ready. See claim.sql.
+--
 -- The published version is read in the same snapshot as everything else, so a run is pinned to what was published when its
 -- delivery was accepted. A key may stand only once in a batch (the caller sees to it: ON CONFLICT can't meet its own rows).
 -- Keys are inserted in order, so that two processes with the same keys wait for each other and never deadlock.
@@ -26,9 +28,11 @@ AS $$
 DECLARE
     v_now   timestamptz := meshhook.now();
     v_fresh int;
+    v_entries bigint[];
 BEGIN
     WITH delivery AS (
         SELECT d.run_id, d.endpoint_id, d.key, d.hash, d.trigger, e.project_id, e.workflow_id, v.id AS version_id,
+               v.limited, v.priority,
                json_build_object('workflow', w.name, 'version', v.number, 'version_id', v.id)::text AS pinned
         FROM unnest(p_run_ids, p_endpoint_ids, p_keys, p_hashes, p_triggers) AS d (run_id, endpoint_id, key, hash, trigger)
         JOIN meshhook.endpoints e ON e.id = d.endpoint_id
@@ -45,20 +49,30 @@ BEGIN
             WHERE known.expires_at <= v_now
         RETURNING known.run_id
     ), fresh AS (
-        SELECT d.* FROM delivery d WHERE d.key IS NULL OR d.run_id IN (SELECT k.run_id FROM remembered k)
+        SELECT d.*, CASE WHEN d.limited THEN nextval('meshhook.places') END AS place
+        FROM delivery d
+        WHERE d.key IS NULL OR d.run_id IN (SELECT k.run_id FROM remembered k)
     ), new_runs AS (
-        INSERT INTO meshhook.runs (shard, id, project_id, workflow_id, version_id, endpoint_id, delivery_key)
-        SELECT p_shard, f.run_id, f.project_id, f.workflow_id, f.version_id, f.endpoint_id, f.key FROM fresh f
+        INSERT INTO meshhook.runs (shard, id, project_id, workflow_id, version_id, endpoint_id, delivery_key, priority, lane, place)
+        SELECT p_shard, f.run_id, f.project_id, f.workflow_id, f.version_id, f.endpoint_id, f.key, nullif(f.priority, 1),
+               CASE WHEN f.limited THEN -f.workflow_id END, f.place
+        FROM fresh f
     ), new_journals AS (
         INSERT INTO meshhook.journal (shard, run_id, seq, epoch, at, events)
         SELECT p_shard, f.run_id, 1, 0, v_now,
                ('[{"type":"run.accepted",' || substr(f.pinned, 2, length(f.pinned) - 2) || ',"trigger":' || f.trigger || '}]')::json
         FROM fresh f
     ), new_tasks AS (
-        INSERT INTO meshhook.tasks (shard, run_id, due_at) SELECT p_shard, f.run_id, v_now FROM fresh f
+        INSERT INTO meshhook.tasks (shard, run_id, due_at, project_id, priority, queue, lane, place)
+        SELECT p_shard, f.run_id, v_now, f.project_id, f.priority,
+               CASE WHEN f.limited THEN 1 ELSE 0 END, CASE WHEN f.limited THEN -f.workflow_id END, f.place
+        FROM fresh f
     )
-    SELECT count(*) INTO v_fresh FROM fresh;
+    SELECT count(*), array_agg(DISTINCT -f.workflow_id) FILTER (WHERE f.limited) INTO v_fresh, v_entries FROM fresh f;
 
+    IF v_entries IS NOT NULL THEN
+        INSERT INTO meshhook.openings (shard, at, lane) SELECT p_shard, v_now, unnest(v_entries);
+    END IF;
     IF v_fresh > 0 THEN
         PERFORM pg_notify('meshhook_tasks', p_shard::text);
     END IF;

@@ -32,6 +32,7 @@ DECLARE
     v_owned    uuid[];
     v_signaled uuid[] := '{}';
     v_moved    uuid[];
+    v_lanes    bigint[];
 BEGIN
     IF p_held THEN
         -- Two statements: the second sees the row as the first locked it, even when the lease was renewed in between.
@@ -63,21 +64,36 @@ BEGIN
           AND r.id = u.run_id
           AND r.epoch <= u.epoch AND r.finished_at IS NULL
           AND (NOT p_held OR u.run_id = ANY (v_owned))
-        RETURNING u.*
+        RETURNING u.*, r.project_id, r.priority, r.lane, r.bucket, r.place
     ), written AS (
         INSERT INTO meshhook.journal (shard, run_id, seq, epoch, claimed_at, at, events, status)
         SELECT p_shard, m.run_id, m.seq, m.epoch, m.claimed_at, v_now, m.events::json, m.status::meshhook.run_status FROM moved m
     ), queued AS (
-        INSERT INTO meshhook.tasks (shard, run_id, due_at, epoch, owner, signaled)
+        INSERT INTO meshhook.tasks
+            (shard, run_id, due_at, epoch, owner, signaled, project_id, priority, queue, lane, bucket, place)
         -- A run given back is due from this moment on, not before: whoever claims it next has read the clock after us.
         SELECT p_shard, m.run_id,
                CASE WHEN m.owner IS NOT NULL THEN m.due
                     WHEN m.run_id = ANY (v_signaled) THEN v_now
                     ELSE greatest(m.due, v_now) END,
-               m.epoch, m.owner, m.run_id = ANY (v_signaled)
+               m.epoch, m.owner, m.run_id = ANY (v_signaled),
+               m.project_id, coalesce(m.priority, 1),
+               CASE WHEN m.owner IS NOT NULL AND m.lane IS NOT NULL THEN 3
+                    WHEN m.owner IS NOT NULL OR m.due > v_now OR m.run_id = ANY (v_signaled) THEN 2
+                    WHEN m.lane IS NOT NULL THEN 1
+                    ELSE 0 END,
+               m.lane, m.bucket, m.place
         FROM moved m WHERE m.due IS NOT NULL
     )
-    SELECT array_agg(m.run_id) INTO v_moved FROM moved m;
+    SELECT array_agg(m.run_id), array_agg(m.lane) FILTER (WHERE m.lane IS NOT NULL AND m.owner IS NULL)
+    INTO v_moved, v_lanes
+    FROM moved m;
+
+    IF v_lanes IS NOT NULL THEN
+        -- Whoever has no lease has no slot any more: see claim_lanes().
+        INSERT INTO meshhook.openings (shard, at, lane)
+        SELECT DISTINCT p_shard, v_now, u.lane FROM unnest(v_lanes) AS u (lane);
+    END IF;
 
     IF coalesce(cardinality(v_moved), 0) < cardinality(p_run_ids) THEN
         RETURN QUERY SELECT u.run_id, 'refused' FROM unnest(p_run_ids) AS u (run_id)

@@ -31,10 +31,11 @@ AS $$
 DECLARE
     v_now   timestamptz := meshhook.now();
     v_fresh int;
+    v_entries bigint[];
 BEGIN
     WITH start AS (
         SELECT s.run_id, s.key, s.scope || '/' || s.key AS whole_key, s.hash, s.trigger, w.project_id, w.id AS workflow_id,
-               v.id AS version_id,
+               v.id AS version_id, v.limited, v.priority,
                json_build_object('workflow', w.name, 'version', v.number, 'version_id', v.id)::text AS pinned,
                btrim(s.members) AS members
         FROM unnest(p_run_ids, p_project_ids, p_workflows, p_version_ids, p_scopes, p_keys, p_hashes, p_triggers, p_members)
@@ -52,10 +53,14 @@ BEGIN
             WHERE known.expires_at <= v_now
         RETURNING known.run_id
     ), fresh AS (
-        SELECT s.* FROM start s WHERE s.key IS NULL OR s.run_id IN (SELECT k.run_id FROM remembered k)
+        SELECT s.*, CASE WHEN s.limited THEN nextval('meshhook.places') END AS place
+        FROM start s
+        WHERE s.key IS NULL OR s.run_id IN (SELECT k.run_id FROM remembered k)
     ), new_runs AS (
-        INSERT INTO meshhook.runs (shard, id, project_id, workflow_id, version_id, delivery_key)
-        SELECT p_shard, f.run_id, f.project_id, f.workflow_id, f.version_id, f.key FROM fresh f
+        INSERT INTO meshhook.runs (shard, id, project_id, workflow_id, version_id, delivery_key, priority, lane, place)
+        SELECT p_shard, f.run_id, f.project_id, f.workflow_id, f.version_id, f.key, nullif(f.priority, 1),
+               CASE WHEN f.limited THEN -f.workflow_id END, f.place
+        FROM fresh f
     ), new_journals AS (
         INSERT INTO meshhook.journal (shard, run_id, seq, epoch, at, events)
         SELECT p_shard, f.run_id, 1, 0, v_now,
@@ -64,10 +69,16 @@ BEGIN
                 || ',"trigger":' || f.trigger || '}]')::json
         FROM fresh f
     ), new_tasks AS (
-        INSERT INTO meshhook.tasks (shard, run_id, due_at) SELECT p_shard, f.run_id, v_now FROM fresh f
+        INSERT INTO meshhook.tasks (shard, run_id, due_at, project_id, priority, queue, lane, place)
+        SELECT p_shard, f.run_id, v_now, f.project_id, f.priority,
+               CASE WHEN f.limited THEN 1 ELSE 0 END, CASE WHEN f.limited THEN -f.workflow_id END, f.place
+        FROM fresh f
     )
-    SELECT count(*) INTO v_fresh FROM fresh;
+    SELECT count(*), array_agg(DISTINCT -f.workflow_id) FILTER (WHERE f.limited) INTO v_fresh, v_entries FROM fresh f;
 
+    IF v_entries IS NOT NULL THEN
+        INSERT INTO meshhook.openings (shard, at, lane) SELECT p_shard, v_now, unnest(v_entries);
+    END IF;
     IF v_fresh > 0 THEN
         PERFORM pg_notify('meshhook_tasks', p_shard::text);
     END IF;
