@@ -1,4 +1,5 @@
-"""Looking through escapes: the places of some bytes in a text that may be percent-encoded, or escaped as in JSON, Python or HTML.
+"""Looking through escapes: the places of some bytes in a text that may be percent-encoded, escaped as in JSON, Python or HTML, and
+in base64.
 
 A *view* is the text with one or two kinds of escapes undone, and remembers where each of its bytes came from. What is looked for in
 a view is then known by its place in the text itself. Which escape was meant nobody knows, so every reading is tried.
@@ -6,14 +7,24 @@ a view is then known by its place in the text itself. Which escape was meant nob
 
 from __future__ import annotations
 
+import binascii
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 Span = tuple[int, int]
+
+
+class Place(NamedTuple):
+    """Where something stands, and which of what was looked for."""
+
+    span: Span
+    needle: int
+
+
 _Undo = Callable[[re.Match[bytes]], bytes]
 
 _PERCENT: Final = re.compile(rb"%[0-9a-f]{2}", re.IGNORECASE)
@@ -23,6 +34,14 @@ _BACKSLASH: Final = re.compile(
     re.IGNORECASE,
 )
 _ENTITY: Final = re.compile(rb"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.IGNORECASE)
+_LINE_END: Final = re.compile(rb"\r?\n")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{10,}")
+_FROM_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+_DEPTH_MAX: Final = 3
+_DEPTH_IN_BASE64_MAX: Final = 2
+_DEEP_BYTES_MAX: Final = 64 * 1024
+"""In a longer text one kind of escapes at a time is undone: strangers send texts that are nothing but escapes."""
+
 _LETTERS: Final = {
     b"n": b"\n",
     b"r": b"\r",
@@ -60,71 +79,80 @@ class View:
         return self.origins[piece + 1] if piece + 1 < len(self.origins) else self.length
 
 
-def places(data: bytes, needles: list[bytes]) -> list[Span]:
+def places(data: bytes, needles: Sequence[bytes], *, into_base64: bool = True) -> list[Place]:
     """Where in ``data`` any of the ``needles`` stands, in any reading and any case of ASCII; in order, none overlapping.
 
-    The needles are in lower case and not empty.
+    The needles are in lower case and not empty; of two at one place the first counts.
     """
-    spans = list(_plain_places(data, needles))
-    for chain in _chains(data):
-        views = _through(data, chain)
-        for span in _plain_places(views[-1].data, needles):
+    found: list[Place] = []
+    depth_max = _DEPTH_MAX if into_base64 else _DEPTH_IN_BASE64_MAX
+    for views, last in _readings(data, depth_max if len(data) <= _DEEP_BYTES_MAX else 1):
+        here = list(_plain_places(last, needles))
+        if into_base64:
+            here += _places_in_base64(last, needles)
+        for place in here:
+            span = place.span
             for view in reversed(views):
-                span = view.origin(span)  # noqa: PLW2901 the same span, one view further back
-            spans.append(span)
-    return _joined(spans)
+                span = view.origin(span)
+            found.append(Place(span, place.needle))
+    return _joined(found)
 
 
-def _plain_places(data: bytes, needles: list[bytes]) -> Iterator[Span]:
+def _plain_places(data: bytes, needles: Sequence[bytes]) -> Iterator[Place]:
     lower = data.lower()
-    for needle in needles:
+    for number, needle in enumerate(needles):
         at = lower.find(needle)
         while at >= 0:
-            yield at, at + len(needle)
+            yield Place((at, at + len(needle)), number)
             at = lower.find(needle, at + len(needle))
 
 
-def _joined(spans: list[Span]) -> list[Span]:
-    joined: list[Span] = []
-    for start, end in sorted(spans):
-        if joined and start < joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+def _places_in_base64(data: bytes, needles: Sequence[bytes]) -> Iterator[Place]:
+    """What stands in something that looks like base64. Where its first group of four begins nobody knows, so all are tried."""
+    for run in _BASE64.finditer(data):
+        letters = run[0].translate(_FROM_URL_SAFE)
+        for shift in range(4):
+            whole = letters[shift:]
+            # One letter too many is no byte; it is left out.
+            whole = whole[: len(whole) - (len(whole) % 4 == 1)]
+            decoded = binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+            for place in places(decoded, needles, into_base64=False):
+                start, end = place.span
+                at = run.start() + shift
+                yield Place((at + start * 8 // 6, at + -(-end * 8 // 6)), place.needle)
+
+
+def _joined(found: list[Place]) -> list[Place]:
+    joined: list[Place] = []
+    for place in sorted(found, key=lambda place: (place.span[0], place.needle)):
+        start, end = place.span
+        if joined and start < joined[-1].span[1]:
+            first = joined.pop()
+            joined.append(Place((first.span[0], max(end, first.span[1])), min(first.needle, place.needle)))
         else:
-            joined.append((start, end))
+            joined.append(place)
     return joined
 
 
-_Kind = tuple[re.Pattern[bytes], _Undo]
+_Kind = tuple[bytes, re.Pattern[bytes], _Undo]
+"""One kind of escapes: what is there when any of it is, where, and what each means."""
 
 
-def _chains(data: bytes) -> Iterator[tuple[_Kind, ...]]:
-    """The readings worth trying: those whose escapes are there at all."""
-    percent, plus, backslash = b"%" in data, b"+" in data, b"\\" in data
-    if percent:
-        yield (_percent,)
-        if b"%25" in data:
-            yield _percent, _percent
-    if plus:
-        yield (_percent_plus,)
-    if backslash:
-        yield (_backslash_bytes,)
-        yield (_backslash_text,)
-        if b"\\\\" in data:
-            yield _backslash_text, _backslash_text
-        if percent or b"\\u0025" in data:
-            yield _backslash_text, _percent
-        if b"&" in data or b"\\u0026" in data:
-            yield _backslash_text, _entity
-    if b"&" in data:
-        yield (_entity,)
-
-
-def _through(data: bytes, chain: tuple[_Kind, ...]) -> list[View]:
-    views: list[View] = []
-    for pattern, undo in chain:
-        views.append(_view(data, pattern, undo))
-        data = views[-1].data
-    return views
+def _readings(data: bytes, depth_max: int) -> Iterator[tuple[list[View], bytes]]:
+    """The data as it is, and with escapes undone, one kind after the other, in every order: each different text once."""
+    seen = {data}
+    level: list[tuple[list[View], bytes]] = [([], data)]
+    for depth in range(depth_max + 1):
+        yield from level
+        if depth == depth_max:
+            return
+        deeper = []
+        for views, last in level:
+            for sign, pattern, undo in _KINDS:
+                if sign in last and (view := _view(last, pattern, undo)).data not in seen:
+                    seen.add(view.data)
+                    deeper.append(([*views, view], view.data))
+        level = deeper
 
 
 def _view(data: bytes, pattern: re.Pattern[bytes], undo: _Undo) -> View:
@@ -166,8 +194,11 @@ def _utf8(point: int) -> bytes:
     return chr(point).encode("utf-8", "surrogatepass") if point <= 0x10FFFF else b"?"
 
 
-_percent: Final[_Kind] = (_PERCENT, _of_percent)
-_percent_plus: Final[_Kind] = (_PERCENT_PLUS, _of_percent)
-_backslash_bytes: Final[_Kind] = (_BACKSLASH, lambda found: _of_backslash(found, x_is_byte=True))
-_backslash_text: Final[_Kind] = (_BACKSLASH, lambda found: _of_backslash(found, x_is_byte=False))
-_entity: Final[_Kind] = (_ENTITY, lambda found: html.unescape(found[0].decode()).encode("utf-8", "surrogatepass"))
+_KINDS: Final[tuple[_Kind, ...]] = (
+    (b"%", _PERCENT, _of_percent),
+    (b"+", _PERCENT_PLUS, _of_percent),
+    (b"\\", _BACKSLASH, lambda found: _of_backslash(found, x_is_byte=False)),
+    (b"\\x", _BACKSLASH, lambda found: _of_backslash(found, x_is_byte=True)),
+    (b"&", _ENTITY, lambda found: html.unescape(found[0].decode()).encode("utf-8", "surrogatepass")),
+    (b"\n", _LINE_END, lambda found: b""),  # base64 is often broken into lines
+)

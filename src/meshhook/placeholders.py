@@ -20,7 +20,7 @@ _PLACEHOLDER: Final = re.compile(rf"secrets\.({_NAME})")
 
 ONLY_HERE: Final = (
     "a secret stands alone between the braces, {{ secrets.NAME }}, "
-    "and only in url, headers, query and body of an http_call"
+    "and only in url, headers, query, body and auth of an http_call"
 )
 
 

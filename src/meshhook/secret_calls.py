@@ -6,6 +6,7 @@ not in an error, and not sent on to another origin by a redirect.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -55,7 +56,9 @@ class SecretCalls:
             reason = mask.text(f"{type(error).__name__}: {error}")
             _log.error("a call failed in an unexpected way", error=reason)
             return CallError("broken", reason, "unknown")
-        return mask.response(result) if isinstance(result, Response) else mask.error(result)
+        if isinstance(result, Response):
+            return await asyncio.to_thread(mask.response, result)  # a long answer takes a while, and others wait
+        return mask.error(result)
 
     async def _project(self, version_id: int) -> int:
         if version_id not in self._projects:
