@@ -18,7 +18,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from prometheus_client import CollectorRegistry
 
-from meshhook import chores, schedules
+from meshhook import backlog, chores, schedules
 from meshhook.accept import Acceptor
 from meshhook.answers import CHANNEL, Answers
 from meshhook.api import bridge
@@ -28,6 +28,7 @@ from meshhook.api.metrics import ApiMetrics
 from meshhook.api.proofs import Proofs
 from meshhook.api.rest import Rest, make_rest
 from meshhook.api.stream import Streams
+from meshhook.backlog import Backlogs
 from meshhook.config import Settings
 from meshhook.data_keys import Keychain
 from meshhook.db import migrate as migrations
@@ -43,6 +44,7 @@ from meshhook.key_source import KeySource, ensure_file
 from meshhook.live import Live
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
+from meshhook.receipt_desk import ReceiptDesk
 from meshhook.refusals import FLUSH_S, Refusals
 from meshhook.retention import keep_trimming
 from meshhook.secret_calls import SecretCalls
@@ -110,8 +112,19 @@ async def _serve_until(
     egress = Egress(AllowList.parse(settings.outbound_allow))
     proofs = Proofs(vault, KeySets(egress.send))
     refusals = Refusals(database)
+    backlogs = Backlogs(store.backlogs)
     hooks = Hooks(
-        acceptor, endpoints, door, metrics, gate, answers, proofs, refusals, body_limit_bytes=settings.body_limit_bytes
+        acceptor,
+        endpoints,
+        door,
+        metrics,
+        gate,
+        answers,
+        proofs,
+        refusals,
+        backlogs,
+        ReceiptDesk(database, vault),
+        body_limit_bytes=settings.body_limit_bytes,
     )
     metrics.watch("meshhook_sync_waiting", "Callers that wait for what their run answers.", lambda: answers.waiting)
     metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
@@ -133,6 +146,7 @@ async def _serve_until(
             tasks.create_task(answers.run()),
             tasks.create_task(_every(FLUSH_S, refusals.flush)),
             tasks.create_task(tailer.run()),
+            tasks.create_task(_every(backlog.PERIOD_S, backlogs.look)),
         ]
         serving = tasks.create_task(server.serve())
         with suppress(DatabaseError):

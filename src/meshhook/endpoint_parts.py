@@ -14,7 +14,7 @@ from meshhook.quota import Quota
 
 WAIT_S: Final = 10.0
 _ENTRIES_MAX: Final = 1_000
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -21,6 +21,9 @@ from meshhook.naming import check_name, is_name
 DEFAULT_PROJECT: Final = 0
 """The project of whoever needs no key."""
 
+NOBODY: Final = -1
+"""No project: who may only ask what everybody may."""
+
 PREFIX: Final = "mh_"
 LENGTH: Final = len(PREFIX) + 43
 
@@ -39,6 +42,35 @@ class Holder(NamedTuple):
 
     project_id: int
     key: str
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """One project. ``backlog_max``: live runs it may have before its deliveries are refused; ``null`` is no limit."""
+
+    name: str
+    backlog_max: int | None
+    created_at: datetime
+
+
+async def projects(database: Database) -> list[Project]:
+    """Every project, by name."""
+    rows = await database.read("SELECT name, backlog_max, created_at FROM meshhook.projects ORDER BY name")
+    return [Project(**row) for row in rows]
+
+
+async def limit_project(database: Database, name: str, backlog_max: int | None) -> Project:
+    """Limit how many live runs a project may have; ``None`` takes the limit away.
+
+    Raises:
+        Refusal: there is no such project.
+    """
+    id = await project(database, name)
+    rows = await database.call(
+        "UPDATE meshhook.projects SET backlog_max = $2 WHERE id = $1 RETURNING name, backlog_max, created_at",
+        id,
+        None if backlog_max is None else min(backlog_max, 2**31 - 1),
+    )
+    return Project(**rows[0])
 
 
 async def project(database: Database, name: str) -> int:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from meshhook import endpoint_config
 from meshhook.answers import Answered
+from meshhook.backlog import Backlog
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.model import Placing
@@ -359,6 +360,10 @@ class Store:
         )
         leases = {row["endpoint_id"]: Lease(row["granted"], row["remaining"]) for row in rows}
         return [leases[ask.endpoint_id] for ask in asks]
+
+    async def backlogs(self) -> list[Backlog]:
+        """Live runs of every project that has a limit."""
+        return [Backlog(*row) for row in await self._database.read("SELECT * FROM meshhook.backlogs()")]
 
     async def answers(self, shard: int, run_ids: Sequence[str], after: Sequence[int]) -> list[Answered]:
         """What has come of these runs behind these sequence numbers; only runs that have gone on since come back."""

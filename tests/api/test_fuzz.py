@@ -27,6 +27,7 @@ TEMPLATES = [
     "/api/v1/runs",
     "/api/v1/runs/{}",
     "/api/v1/runs/{}/events",
+    "/api/v1/receipts/{}",
     "/problems/{}",
     "/hooks/{}",
     "/{}/{}",

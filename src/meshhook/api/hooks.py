@@ -15,18 +15,20 @@ from typing import Any, Final
 import structlog
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
 
-from meshhook.accept import Acceptor, overloaded, unknown_endpoint
+from meshhook.accept import Accepted, Acceptor, overloaded, unknown_endpoint
 from meshhook.answers import Answers
 from meshhook.api import problems
 from meshhook.api.gate import Batch, Gate
 from meshhook.api.metrics import ApiMetrics
 from meshhook.api.proofs import Proofs
-from meshhook.api.replies import JSON, Answer, accept_batch, replied, told
+from meshhook.api.replies import JSON, Answer, Stamp, accept_batch, replied, told
+from meshhook.backlog import Backlogs
 from meshhook.delivery import dedupe_key, provider_key, trigger_json
 from meshhook.door import Door
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.errors import Refusal
 from meshhook.handshake import agreement
+from meshhook.receipt_desk import ReceiptDesk
 from meshhook.refusals import Refusals
 from meshhook.store import Endpoint, Store
 
@@ -91,6 +93,8 @@ class Hooks:
         answers: Answers,
         proofs: Proofs,
         refusals: Refusals,
+        backlogs: Backlogs,
+        desk: ReceiptDesk,
         *,
         body_limit_bytes: int,
         clock: Callable[[], float] = time.monotonic,
@@ -103,6 +107,8 @@ class Hooks:
         self._answers = answers
         self._proofs = proofs
         self._refusals = refusals
+        self._backlogs = backlogs
+        self._desk = desk
         self._body_limit_bytes = body_limit_bytes
         self._clock = clock
         self._under_way = 0
@@ -147,6 +153,7 @@ class Hooks:
             raise unknown_endpoint()
         if scope.method not in endpoint.methods:
             return _agree(scope, endpoint)
+        self._backlogs.admit(endpoint.project_id)
         if endpoint.config is not None:
             return await self._take_with(endpoint.config, endpoint, scope, protocol)
         return await self._take(endpoint, scope, protocol)
@@ -173,15 +180,31 @@ class Hooks:
                 return Answer(200, _TEXT, proof.challenge.encode(), stored=False)
             key = key if proof.key is None else provider_key(proof.key)
         made = self._gate.read(scope, endpoint, config, key, body)
+        stamp = await self._stamp(config, endpoint, body)
         if isinstance(made, Batch):
-            answer = await accept_batch(self._acceptor, endpoint.id, made, scope.path)
+            self._backlogs.admit(endpoint.project_id, len(made.items) - 1)
+            answer = await accept_batch(self._acceptor, endpoint.id, made, scope.path, stamp)
         else:
             sync = config.mode == "sync"
             accepted = await self._acceptor.accept(endpoint.id, made.key, made.content, made.trigger, sync=sync)
-            answer = Answer(202, JSON, told(accepted))
+            receipt = None if stamp is None else stamp(accepted, None)
+            answer = Answer(202, JSON, told(accepted, receipt))
             if sync:
                 answer = await self._wait(accepted.run_id, config.wait_s, scope, protocol, answer)
+                if receipt is not None:
+                    answer = answer.having([("meshhook-receipt", receipt)])
         return answer if standing is None else answer.having(standing.headers())
+
+    async def _stamp(self, config: EndpointConfig, endpoint: Endpoint, body: bytes) -> Stamp | None:
+        """What signs receipts, when the endpoint gives any; asked for before anything is stored, since it may fail."""
+        if config.receipts is None:
+            return None
+        key = await self._desk.key(endpoint.project_id, config.receipts.key)
+
+        def stamp(accepted: Accepted, event: str | None) -> str:
+            return self._desk.give(key, accepted.run_id, accepted.duplicate, endpoint.path, body, event)
+
+        return stamp
 
     async def _wait(self, run_id: str, seconds: float, scope: Any, protocol: Any, otherwise: Answer) -> Answer:
         """What the run answers, or ``otherwise`` when it does not in time; whoever goes away is not waited for."""

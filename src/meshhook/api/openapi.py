@@ -55,6 +55,14 @@ def config() -> OpenAPIConfig:
 
 
 @dataclass
+class TakesReceipt(Operation):
+    """An operation whose body holds a receipt."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("ReceiptWrite")
+
+
+@dataclass
 class TakesDefinition(Operation):
     """An operation whose body is a workflow definition."""
 
@@ -154,6 +162,13 @@ class Accepted(msgspec.Struct, frozen=True):
     run_id: str
     status_url: str
     duplicate: bool
+    receipt: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ReceiptWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A receipt to redeem, as it stood in the answer to a delivery."""
+
+    receipt: str
 
 
 class AcceptedBatch(msgspec.Struct, frozen=True):
@@ -170,7 +185,7 @@ class _Complete(JsonRenderPlugin):
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schemas of raw bodies and the hot path."""
     _, made = msgspec.json.schema_components(
-        [EndpointWrite, EndpointCreate, TrialWanted, ScheduleWrite, SecretWrite, Accepted, AcceptedBatch],
+        [EndpointWrite, EndpointCreate, TrialWanted, ScheduleWrite, SecretWrite, Accepted, AcceptedBatch, ReceiptWrite],
         ref_template=_SCHEMAS + "{name}",
     )
     schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -38,11 +38,17 @@ class Answer(NamedTuple):
         return self._replace(headers=[*self.headers, *headers])
 
 
-def told(accepted: Accepted) -> bytes:
+Stamp = Callable[[Accepted, str | None], str]
+"""Makes the receipt of a delivery that was accepted, or of one event of a batch, by its key."""
+
+
+def told(accepted: Accepted, receipt: str | None = None) -> bytes:
     """What is told of a delivery that was accepted."""
     run_id, duplicate = accepted
+    signed = "" if receipt is None else f',"receipt":"{receipt}"'
     return (
-        f'{{"run_id":"{run_id}","status_url":"/api/v1/runs/{run_id}","duplicate":{"true" if duplicate else "false"}}}'
+        f'{{"run_id":"{run_id}","status_url":"/api/v1/runs/{run_id}",'
+        f'"duplicate":{"true" if duplicate else "false"}{signed}}}'
     ).encode()
 
 
@@ -78,7 +84,9 @@ def _written(outcome: Outcome) -> tuple[list[tuple[str, str]], bytes]:
     return headers, outcome.body.encode() if is_text else msgspec.json.encode(outcome.body)
 
 
-async def accept_batch(acceptor: Acceptor, endpoint_id: int, batch: Batch, path: str) -> Answer:
+async def accept_batch(
+    acceptor: Acceptor, endpoint_id: int, batch: Batch, path: str, stamp: Stamp | None = None
+) -> Answer:
     """Accept each event of a batch on its own; one commit takes them all when they come to one shard.
 
     Answers 202 when all are stored. 207 when some are refused for good: each item says what became of it. When every item is
@@ -90,7 +98,7 @@ async def accept_batch(acceptor: Acceptor, endpoint_id: int, batch: Batch, path:
     """
     outcomes = await asyncio.gather(*(_accept(acceptor, endpoint_id, item) for item in batch.items))
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-    items = [_item(outcome, path) for outcome in outcomes]
+    items = [_item(outcome, item, path, stamp) for outcome, item in zip(outcomes, batch.items, strict=True)]
     if not refused:
         return Answer(HTTPStatus.ACCEPTED, JSON, msgspec.json.encode({"items": items}))
     if len(refused) == len(outcomes) and len({refusal.problem for refusal in refused}) == 1:
@@ -122,7 +130,10 @@ async def _accept(acceptor: Acceptor, endpoint_id: int, item: Parcel | Refusal) 
         return refusal
 
 
-def _item(outcome: Accepted | Refusal, path: str) -> dict[str, Any] | msgspec.Raw:
+def _item(
+    outcome: Accepted | Refusal, item: Parcel | Refusal, path: str, stamp: Stamp | None
+) -> dict[str, Any] | msgspec.Raw:
     if isinstance(outcome, Refusal):
         return msgspec.Raw(problems.document(outcome, path))
-    return {"status": HTTPStatus.ACCEPTED, **msgspec.json.decode(told(outcome))}
+    receipt = stamp(outcome, item.key) if stamp is not None and isinstance(item, Parcel) else None
+    return {"status": HTTPStatus.ACCEPTED, **msgspec.json.decode(told(outcome, receipt))}

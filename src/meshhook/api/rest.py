@@ -26,6 +26,7 @@ from meshhook.api import (
     pages,
     probes,
     problems,
+    receipts,
     runs,
     schedules,
     secrets,
@@ -110,7 +111,7 @@ class Rest:
         return Litestar(
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
-                *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS),
+                *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],
             dependencies={
