@@ -458,9 +458,11 @@ class Execution:
     def _follow_taken(self) -> Iterator[Events]:
         """What follows from events that were taken from a journal: a failed step, an iteration whose last step is done."""
         while self._failed:
-            at, id = split_path(self._failed[0])
+            path = self._failed[0]
+            at, id = split_path(path)
             scope = self._scopes.get(at)
-            if scope is None or id not in scope.begun:
+            # A step whose call is known was begun, only not by this ``Execution``.
+            if scope is None or (id not in scope.begun and path not in self.state.calls):
                 self._failed.pop(0)
                 continue
             yield self._follow_failure(scope, id, self.state.failures[at][id])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ def divergence(record: Record, definition: Definition) -> Difference | None:
     for event in journaled:
         if event["type"] == "step.failed":
             failed.add(event["node"])
-        if _came_from_outside(event, definition, failed):
+        if _came_from_outside(event, definition, failed, execution.state.calls):
             execution.take(event)
             repeated = _repeat(execution)
             continue
@@ -83,7 +83,7 @@ def divergence(record: Record, definition: Definition) -> Difference | None:
     return None
 
 
-def _came_from_outside(event: dict[str, Any], definition: Definition, failed: set[str]) -> bool:
+def _came_from_outside(event: dict[str, Any], definition: Definition, failed: set[str], calls: Collection[str]) -> bool:
     """Whether an event is the world's doing, or the clock's: it is taken as it was, and the machine goes on from there."""
     kind, path = event["type"], event.get("node", "")
     if kind in _OUTSIDE:
@@ -93,8 +93,10 @@ def _came_from_outside(event: dict[str, Any], definition: Definition, failed: se
         if node is None or path in failed:  # what follows from a failure, the machine says
             return False
         return node.type in ("http_call", "delay") or (node.type == "wait_event" and event.get("port") == TIMEOUT_PORT)
-    # A time that is over fails one step, or the run; what that fails in turn follows from it.
     error = event.get("error", {})
+    if kind == "step.failed" and error.get("type") == "expression" and path in calls:
+        return True  # it was made from a response that nobody journaled
+    # A time that is over fails one step, or the run; what that fails in turn follows from it.
     return kind in ("step.failed", "run.failed") and error.get("type") == "timeout" and error.get("node", "") == path
 
 

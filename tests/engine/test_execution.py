@@ -362,6 +362,23 @@ def test_a_call_that_failed_for_good_may_go_on() -> None:
     run.check()
 
 
+@pytest.mark.parametrize("config", [{"output": "{{ abs(body) }}"}, {"success": "abs(body)"}])
+@pytest.mark.parametrize("on_error", ["fail", "continue"])
+def test_a_step_that_fails_over_its_response_is_repeated_so(config: dict[str, Any], on_error: str) -> None:
+    call = ("http_call", {"url": "http://x.example/", "retry": {"backoff_s": 0}} | config, {"on_error": on_error})
+    alone = graph({"c": call}, "trigger c")
+    for definition, body in ((alone, None), (graph({"each": loop(alone)}, "trigger each"), [1, 2])):
+        for first in ([], [CallError("connect", "no connection", "no")]):
+            run = Run(definition, body)
+            for answer in [*first, OK]:
+                run.advance()
+                run.call(answer)
+            run.advance()
+            assert run.state.ended == ("failed" if on_error == "fail" else "completed")
+            assert "step.failed" in run.types()
+            run.check()
+
+
 def test_the_port_of_an_error_is_there_only_where_it_is_asked_for() -> None:
     with pytest.raises(DefinitionError, match="has no port 'error'"):
         parse(graph({"c": CALL, "bad": "input"}, "trigger c", "c.error bad"))

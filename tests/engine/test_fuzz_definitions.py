@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.engine.conftest import DAY, Connection, delivery, publish
+from tests.engine.conftest import DAY, Connection, delivery, pool, publish
 from tests.engine.test_worker import worker
 
+from meshhook import census
 from meshhook.definition import parse
 from meshhook.errors import DefinitionError, Fault
 from meshhook.model import CallError, Request, Response
 from meshhook.nodes import TYPES
+from meshhook.replay import divergence
 from meshhook.store import Store
+from meshhook.verify import Difference, differences
 from meshhook.worker import Worker
 
 FRAGMENT = {
@@ -208,7 +211,7 @@ class Maker:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_no_valid_definition_breaks_the_worker(sql: Connection, store: Store, seed: int) -> None:
+async def test_no_valid_definition_breaks_the_worker(sql: Connection, store: Store, database: str, seed: int) -> None:
     maker = Maker(seed)
     for number in range(60):
         endpoint = await publish(sql, maker.definition(), name=f"w{number}")
@@ -229,6 +232,19 @@ async def test_no_valid_definition_breaks_the_worker(sql: Connection, store: Sto
     assert len(ended) + len(live) == 120
     assert len(ended) > 60
     assert working.counts.refused == 0
+    assert await unsound_runs(database) == []
+
+
+async def unsound_runs(dsn: str) -> list[Difference]:
+    """Where a run is not what its journal says, or can't be repeated."""
+    found: list[Difference] = []
+    async with pool(dsn) as opened:
+        async for record in census.records(opened):
+            found += differences(record)
+            definition = await census.definition(opened, record.version_id)
+            assert definition is not None
+            found += filter(None, [divergence(record, parse(json.loads(definition)))])
+    return found
 
 
 async def until_quiet(working: Worker) -> None:
