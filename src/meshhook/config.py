@@ -75,6 +75,9 @@ class Settings:
     body_limit_bytes: int = setting(
         5 * 1024**2, "Longest body of a delivery; longer is 413.", least=1, most=64 * 1024**2
     )
+    event_hours: float = setting(
+        72.0, "How long an event is kept for runs that ask for it later.", least=0.01, most=24 * 366
+    )
     dedupe_hours: float = setting(24.0, "How long the key of a delivery is remembered.", least=0.01, most=24 * 366)
 
     trusted_proxies: str = setting(

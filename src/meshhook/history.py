@@ -143,7 +143,23 @@ async def _id_of(connection: Connection[Row], project_id: int, workflow: str) ->
     return int(id)
 
 
+async def check_known(connection: Connection[Row], project_id: int, run_id: UUID) -> None:
+    """Refuse what is asked about a run of another project, or of none.
+
+    Raises:
+        Refusal: the project has no such run.
+    """
+    query = "SELECT FROM meshhook.runs WHERE shard = $1 AND id = $2 AND project_id = $3"
+    if await connection.fetchrow(query, shard_of(run_id), run_id, project_id) is None:
+        raise unknown_run(str(run_id))
+
+
 def place_of(id: str) -> tuple[UUID, int]:
+    """A run id as a value, and the shard where the run lives.
+
+    Raises:
+        Refusal: it is no run id, so there is no such run.
+    """
     try:
         run_id = UUID(id)
         if str(run_id) != id.lower():

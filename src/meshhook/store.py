@@ -313,7 +313,8 @@ class Store:
 
     async def signal(self, shard: int, signals: Sequence[Signal]) -> set[UUID]:
         """Put something into the inboxes of runs, and poke them; returns those that live."""
-        reached = {row["reached"] for row in await self._database.call(_SIGNAL, shard, *_columns(signals))}
+        async with self._database.transaction() as connection:
+            reached = await signal_in(connection, shard, signals)
         await self.poke(shard, reached)
         return reached
 
@@ -483,6 +484,11 @@ async def _tell(
         notify = "SELECT pg_notify('meshhook_answers', id::text) FROM unnest($1::uuid[]) AS id"
         await connection.execute(notify, list(answering))
     return reached
+
+
+async def signal_in(connection: Connection[Row], shard: int, signals: Sequence[Signal]) -> set[UUID]:
+    """Put something into the inboxes of runs as part of a transaction; returns those that live, to be poked after it."""
+    return {row["reached"] for row in await connection.fetch(_SIGNAL, shard, *_columns(signals))}
 
 
 async def _inbox(connection: Connection[Row], shard: int, run_ids: Sequence[UUID]) -> dict[UUID, list[InboxItem]]:

@@ -96,6 +96,31 @@ class TakesSchedule(Operation):
 
 
 @dataclass
+class TakesEvent(Operation):
+    """An operation whose body is an event."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("EventWrite")
+
+
+@dataclass
+class TakesEventForRun(Operation):
+    """An operation whose body is an event for one run."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("EventForRun")
+
+
+@dataclass
+class TakesReason(Operation):
+    """An operation whose body may say why."""
+
+    def __post_init__(self) -> None:
+        body = _body("Reason")
+        self.request_body = RequestBody(required=False, content=body.content)
+
+
+@dataclass
 class TakesNewEndpoint(Operation):
     """An operation whose body is an endpoint with its path."""
 
@@ -134,6 +159,26 @@ class TrialWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     endpoint: str
     body: Any = None
+
+
+class EventForRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An event for one run. With an `id` it counts once, however often it is sent."""
+
+    name: str
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    id: str | None = None
+
+
+class EventWrite(EventForRun, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An event for every run that waits for its name and key."""
+
+    key: str = ""
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why something is done."""
+
+    reason: str | None = None
 
 
 class EndpointWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,7 +230,19 @@ class _Complete(JsonRenderPlugin):
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schemas of raw bodies and the hot path."""
     _, made = msgspec.json.schema_components(
-        [EndpointWrite, EndpointCreate, TrialWanted, ScheduleWrite, SecretWrite, Accepted, AcceptedBatch, ReceiptWrite],
+        [
+            EventWrite,
+            EventForRun,
+            Reason,
+            EndpointWrite,
+            EndpointCreate,
+            TrialWanted,
+            ScheduleWrite,
+            SecretWrite,
+            Accepted,
+            AcceptedBatch,
+            ReceiptWrite,
+        ],
         ref_template=_SCHEMAS + "{name}",
     )
     schemas = {**document["components"]["schemas"], **made, "Definition": _relocated(SCHEMA, _SCHEMAS + "Definition/")}

@@ -20,6 +20,7 @@ from meshhook import keys
 from meshhook.api import (
     audit,
     deliveries,
+    control,
     endpoints,
     manual,
     openapi,
@@ -77,6 +78,7 @@ class Rest:
         self._on_change = on_change
         self._admit = admit
         self._keep = timedelta(hours=settings.dedupe_hours)
+        self._keep_events = timedelta(hours=settings.event_hours)
         self._vitals = Vitals()
         self._vitals.register(registry)
         room = Room(settings.database_connections // 2)
@@ -111,6 +113,7 @@ class Rest:
         return Litestar(
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
+                *control.HANDLERS,
                 *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],
@@ -129,7 +132,7 @@ class Rest:
 
     def _caller(self, scope: Scope) -> Caller:
         return Caller(
-            self._database, scope["state"]["project_id"], self._on_change, self._admit, self._keep, self._keychain
+            self._database, scope["state"]["project_id"], self._on_change, self._admit, self._keep, self._keep_events, self._keychain
         )
 
 

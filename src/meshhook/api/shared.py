@@ -26,7 +26,7 @@ class Caller:
 
     ``on_change`` is to be called after every change of workflows or endpoints: the hot path then forgets what it remembers.
     ``admit`` is to be called before a run is started, and refuses it like the door of the webhooks when too much waits. ``keep``
-    is how long a dedupe key is remembered. ``keychain`` seals secrets.
+    is how long a dedupe key is remembered, ``keep_events`` how long an event. ``keychain`` seals secrets.
     """
 
     database: Database
@@ -34,6 +34,7 @@ class Caller:
     on_change: Callable[[], None]
     admit: Callable[[], None]
     keep: timedelta
+    keep_events: timedelta
     keychain: Keychain
 
     @property

@@ -33,6 +33,7 @@ SERVE = (
     "accept_buffer_max",
     "accept_linger_ms",
     "dedupe_hours",
+    "event_hours",
     "trusted_proxies",
     "schema_check_ms",
     "sync_waiting_max",

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from meshhook import census, history
+from meshhook import census, control, history
 from meshhook.commands.answers import DEFAULT, Project, ask, console, facts, say_json, shown, status, table
 from meshhook.commands.options import DATABASE, Json, with_settings
 from meshhook.commands.watch import watch
 from meshhook.config import Loaded
+from meshhook.control import Wish
 from meshhook.db.connect import Database
 from meshhook.definition import parse_text
 from meshhook.errors import DefinitionError, JournalError
@@ -130,6 +131,50 @@ def events(loaded: Loaded, id: Id, project: Project = DEFAULT, as_json: Json = F
         return
     rows = ((it["seq"], it["at"], it["epoch"], _word(it["type"]), _rest_of(it)) for it in page.items)
     table("seq", "at", "epoch", "event", "", rows=rows, empty="No events.")
+
+
+@app.command()
+@with_settings(*DATABASE)
+def cancel(
+    loaded: Loaded,
+    id: Id,
+    reason: Annotated[str | None, typer.Option(help="Why; it stands in the journal.", show_default=False)] = None,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Cancel a run that is not finished, and the children it waits for.
+
+    Example: meshhook runs cancel 0192f0c1-… --reason "wrong customer"
+    """
+    _tell(loaded, id, "cancel", project, as_json, reason)
+
+
+@app.command()
+@with_settings(*DATABASE)
+def pause(loaded: Loaded, id: Id, project: Project = DEFAULT, as_json: Json = False) -> None:
+    """Let no further step of a run begin until it is resumed.
+
+    Example: meshhook runs pause 0192f0c1-…
+    """
+    _tell(loaded, id, "pause", project, as_json)
+
+
+@app.command()
+@with_settings(*DATABASE)
+def resume(loaded: Loaded, id: Id, project: Project = DEFAULT, as_json: Json = False) -> None:
+    """Let a paused run go on.
+
+    Example: meshhook runs resume 0192f0c1-…
+    """
+    _tell(loaded, id, "resume", project, as_json)
+
+
+def _tell(loaded: Loaded, id: str, wish: Wish, project: str, as_json: bool, reason: str | None = None) -> None:
+    told = ask(loaded, lambda database, project_id: control.tell(database, project_id, id, wish, reason), project)
+    if as_json:
+        say_json(told)
+    else:
+        typer.echo(f"{told.run_id} was told: {wish}. See it done: meshhook runs events {told.run_id}")
 
 
 @app.command()
