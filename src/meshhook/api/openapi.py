@@ -165,7 +165,7 @@ class EventForRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An event for one run. With an `id` it counts once, however often it is sent."""
 
     name: str
-    payload: msgspec.Raw = msgspec.Raw(b"null")
+    payload: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     id: str | None = None
 
 

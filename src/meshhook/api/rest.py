@@ -19,8 +19,8 @@ from prometheus_client import CollectorRegistry
 from meshhook import keys
 from meshhook.api import (
     audit,
-    deliveries,
     control,
+    deliveries,
     endpoints,
     manual,
     openapi,
@@ -132,7 +132,13 @@ class Rest:
 
     def _caller(self, scope: Scope) -> Caller:
         return Caller(
-            self._database, scope["state"]["project_id"], self._on_change, self._admit, self._keep, self._keep_events, self._keychain
+            self._database,
+            scope["state"]["project_id"],
+            self._on_change,
+            self._admit,
+            self._keep,
+            self._keep_events,
+            self._keychain,
         )
 
 
