@@ -113,8 +113,9 @@ async def run(database: Database, project_id: int, id: str) -> RunDetail:
     rows = await database.read(_RUN, shard, run_id, project_id)
     if not rows:
         raise unknown_run(id)
-    data = {name: _json(rows[0][name]) for name in ("trigger", "output", "error")}
-    return RunDetail(**{**rows[0], **data})
+    row = dict(rows[0])
+    first, last = _events_in(row.pop("first_events"))[0], (_events_in(row.pop("last_events") or "[]") or [{}])[-1]
+    return RunDetail(**row, trigger=first["trigger"], output=last.get("output"), error=last.get("error"))
 
 
 async def events(database: Database, project_id: int, id: str, *, after: int = 0, limit: int = EVENTS_MAX) -> EventPage:
@@ -169,9 +170,9 @@ def place_of(id: str) -> tuple[UUID, int]:
         raise unknown_run(id) from None
 
 
-def _json(text: str | None) -> msgspec.Raw | None:
-    """JSON from the database goes out as it is."""
-    return None if text is None else msgspec.Raw(text.encode())
+def _events_in(text: str) -> list[dict[str, msgspec.Raw]]:
+    """The events of one journal row; their members go out as they are."""
+    return msgspec.json.decode(text, type=list[dict[str, msgspec.Raw]])
 
 
 def _event(row: Row) -> dict[str, Any]:

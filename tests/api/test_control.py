@@ -103,3 +103,5 @@ def test_a_payload_holds_whatever_json_holds(api: Api, server: Server, name: str
     headers = {"content-type": "application/json"}
     assert api.raw("POST", "/api/v1/events", content=body, headers=headers).status_code == 202
     assert status_after_work(server, api, run_id) == "completed"
+    answer = api.raw("GET", f"/api/v1/runs/{run_id}").text
+    assert '"output":{"nul":"\\u0000","big":12345678901234567890123}' in answer
