@@ -19,6 +19,9 @@ from meshhook.store import Store
 PERIOD_S: Final = 30.0
 FORGET_S_MAX: Final = 10.0
 EXPIRY_S: Final = 1.0
+POKED_S: Final = timedelta(seconds=5)
+"""What has lain in an inbox so long was put there by somebody who died before he could say so."""
+
 PARTITION_DAYS_AHEAD: Final = 7
 _log = structlog.get_logger("meshhook.chores")
 
@@ -32,6 +35,7 @@ async def do(store: Store, database: Database, shards: int, *, feed_keep: timede
         made = await store.make_partitions(PARTITION_DAYS_AHEAD)
         forgotten = await _forget(store)
         for shard in range(shards):
+            await store.poke_forgotten(shard, POKED_S)
             await _forget_feed(store, shard, feed_keep)
         if retention_days:
             await retention.drop_old_now_and_then(database, retention_days)

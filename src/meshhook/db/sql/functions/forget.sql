@@ -1,13 +1,19 @@
--- forget: delete at most p_limit dedupe keys that have expired, and workers not seen for a day. Returns how many keys.
+-- forget: delete at most p_limit dedupe keys and p_limit events that have expired, and workers not seen for a day. Returns how many
+-- keys and events.
 CREATE OR REPLACE FUNCTION meshhook.forget(p_limit int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now  timestamptz := meshhook.now();
     v_gone int;
+    v_events int;
 BEGIN
     DELETE FROM meshhook.workers w WHERE w.seen_at < v_now - interval '1 day';
     DELETE FROM meshhook.dedupe d
     WHERE d.ctid = ANY (ARRAY(SELECT old.ctid FROM meshhook.dedupe old WHERE old.expires_at <= v_now
                               LIMIT p_limit FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS v_gone = ROW_COUNT;
-    RETURN v_gone;
+    DELETE FROM meshhook.events e
+    WHERE e.ctid = ANY (ARRAY(SELECT old.ctid FROM meshhook.events old WHERE old.expires_at <= v_now
+                              LIMIT p_limit FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS v_events = ROW_COUNT;
+    RETURN v_gone + v_events;
 END $$;
