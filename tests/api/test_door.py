@@ -6,23 +6,27 @@ import asyncio
 import base64
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from joserfc.jwk import ECKey
 from tests.api.conftest import Api, Server, transform, until
 from tests.conftest import execute, in_database
+from tests.engine.processes import free_port
 
 from meshhook import secret_catalog
 from meshhook.data_keys import Keychain
 from meshhook.db.connect import Database
 from meshhook.db.migrate import migrate
 from meshhook.key_source import KeySource
-from meshhook.signatures import github, slack, standard_webhooks, stripe
+from meshhook.signatures import github, jwt, slack, standard_webhooks, stripe
 
 SHARED = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 GITHUB = {"scheme": "github", "secrets": ["GITHUB"]}
@@ -182,6 +186,84 @@ def test_whatever_a_signature_holds_it_is_refused_and_never_an_error(door: Door,
     for raw in {value.encode("latin-1"), value.encode()}:
         answer = door.api.http.post(f"/hooks/{path}", content=b"{}", headers=[(b"x-hub-signature-256", raw)])
         assert answer.status_code in (400, 401, 431), answer.text
+
+
+def test_a_token_is_not_stored_whatever_its_header_is_called(door: Door, name: str) -> None:
+    path = door.endpoint(name, signature={"scheme": "token", "secrets": ["GITHUB"], "header": "X-Shop-Pass"})
+    answer = door.post(path, b"{}", {"x-shop-pass": "a secret of GitHub", "x-shop": "1"})
+    assert answer.status_code == 202
+    run = door.api("GET", f"/api/v1/runs/{answer.json()['run_id']}")
+    assert "a secret of GitHub" not in run.text
+    assert run.json()["trigger"]["headers"]["x-shop"] == "1"
+    assert problem(door.post(path, b"{}", {"x-shop-pass": "a secret of GitHuc"})) == (401, "signature-wrong")
+
+
+# JWKS ----------------------------------------------------------------------------------------------------------------
+
+
+class KeyServer(ThreadingHTTPServer):
+    """Serves a JWK Set, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _KeyAnswer)
+        self.keys: list[Any] = []
+        self.asked = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/jwks.json"
+
+
+class _KeyAnswer(BaseHTTPRequestHandler):
+    server: KeyServer
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        body = json.dumps({"keys": [key.as_dict(private=False) for key in self.server.keys]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def key_server() -> Iterator[KeyServer]:
+    with KeyServer() as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def bearer(key: ECKey) -> dict[str, str]:
+    settings = jwt.Jwt(algorithms=("ES256",), jwks_url="https://keys.example")
+    return jwt.sign(settings, json.dumps(key.as_dict(private=True)).encode(), b"", "id", int(time.time()))
+
+
+def test_keys_are_fetched_once_and_followed_when_they_are_renewed(door: Door, name: str, key_server: KeyServer) -> None:
+    one, two = (ECKey.generate_key("P-256", {"kid": kid}) for kid in ("one", "two"))
+    key_server.keys = [one]
+    path = door.endpoint(name, signature={"scheme": "jwt", "algorithms": ["ES256"], "jwks_url": key_server.url})
+    for _ in range(5):
+        assert door.post(path, b"{}", bearer(one)).status_code == 202
+    assert problem(door.post(path, b"{}", bearer(two))) == (401, "signature-wrong")
+    assert key_server.asked == 1, "a token with an unknown key makes no fetch so soon after the last"
+    key_server.keys = [two]
+    until(lambda: door.post(path, b"{}", bearer(two)).status_code == 202)
+    assert key_server.asked == 2
+    assert problem(door.post(path, b"{}", bearer(one))) == (401, "signature-wrong"), "the old key is gone"
+
+
+def test_keys_that_can_not_be_fetched_are_told(door: Door, name: str) -> None:
+    url = f"http://127.0.0.1:{free_port()}/jwks.json"
+    path = door.endpoint(name, signature={"scheme": "jwt", "algorithms": ["ES256"], "jwks_url": url})
+    answer = door.post(path, b"{}", bearer(ECKey.generate_key("P-256", {"kid": "one"})))
+    assert problem(answer) == (503, "keys-unavailable")
 
 
 # The delivery log ----------------------------------------------------------------------------------------------------

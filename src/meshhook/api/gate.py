@@ -20,6 +20,7 @@ from meshhook.endpoint_config import EndpointConfig
 from meshhook.errors import Refusal
 from meshhook.payload_schema import PayloadSchema
 from meshhook.rate import Rates, Standing
+from meshhook.signatures import bearing_header
 from meshhook.store import Endpoint
 
 _RULES_MAX: Final = 10_000
@@ -45,6 +46,7 @@ class _Rules(NamedTuple):
     config: EndpointConfig
     allowed: AddressList | None
     schema: PayloadSchema | None
+    unstored: str | None
 
 
 class Gate:
@@ -109,7 +111,7 @@ class Gate:
             raise _no_key()
         data = body_json(content_type, body)
         self._check(rules, data, until)
-        return Parcel(key, body, _trigger(scope, content_type, data))
+        return Parcel(key, body, _trigger(scope, rules, content_type, data))
 
     def _read_batch(self, scope: Any, rules: _Rules, body: bytes, until: float) -> Batch:
         settings = rules.config.cloudevents
@@ -136,7 +138,9 @@ class Gate:
 
     def _event(self, scope: Any, rules: _Rules, event: CloudEvent, until: float) -> Parcel:
         self._check(rules, event.data, until)
-        return Parcel(event.key, event.content, _trigger(scope, event.content_type, event.data, event=event.attributes))
+        return Parcel(
+            event.key, event.content, _trigger(scope, rules, event.content_type, event.data, event=event.attributes)
+        )
 
     def _check(self, rules: _Rules, data: str, until: float) -> None:
         if rules.schema is not None:
@@ -150,14 +154,15 @@ class Gate:
                 self._rules.clear()
             allowed = None if config.allow_ips is None else AddressList(config.allow_ips)
             schema = None if config.schema is None else PayloadSchema(config.schema)
-            rules = self._rules[endpoint.id] = _Rules(config, allowed, schema)
+            rules = self._rules[endpoint.id] = _Rules(config, allowed, schema, bearing_header(config.signature))
         return rules
 
 
-def _trigger(scope: Any, content_type: str, data: str, event: Any = None) -> str:
-    return trigger_of(
-        scope.method, scope.path, scope.query_string, scope.headers.items(), content_type, data, event=event
-    )
+def _trigger(scope: Any, rules: _Rules, content_type: str, data: str, event: Any = None) -> str:
+    headers = scope.headers.items()
+    if rules.unstored is not None:
+        headers = [(name, value) for name, value in headers if name != rules.unstored]
+    return trigger_of(scope.method, scope.path, scope.query_string, headers, content_type, data, event=event)
 
 
 def _refused_address(address: object) -> Refusal:

@@ -52,6 +52,11 @@ SCHEMES: Final[dict[str, ModuleType]] = {
 }
 
 
+def bearing_header(settings: Scheme | None) -> str | None:
+    """The header that holds a secret itself, in lower case, whatever it is called: it must not be stored."""
+    return settings.header.lower() if isinstance(settings, Token) else None
+
+
 def module_of(settings: Scheme) -> ModuleType:
     """The scheme that settings are for."""
     return SCHEMES[str(settings.__struct_config__.tag)]
