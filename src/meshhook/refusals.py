@@ -47,6 +47,9 @@ class Refusals:
     def note(self, endpoint_id: int, refusal: Refusal, remote: str | None, delivery_key: str | None) -> None:
         """Remember one refusal; costs no more in a flood than counting it."""
         now = datetime.now(UTC)
+        now = now.replace(
+            microsecond=now.microsecond // 1000 * 1000
+        )  # as exact as the time in a run id, beside which it is read
         place = (endpoint_id, refusal.problem, now.replace(minute=0, second=0, microsecond=0))
         if place in self._counts or len(self._counts) < _COUNTS_MAX:
             self._counts[place] += 1

@@ -288,13 +288,16 @@ def test_pages_of_the_log_hold_every_delivery_once_and_newest_first(door: Door, 
     for number in range(7):
         door.post(path, b"{}", signed(b"{}" if number % 2 else b"wrong", id=str(number)))
     until(lambda: len(door.log(path)["items"]) == 7)
-    seen, cursor = [], None
+    seen: list[Any] = []
+    cursor = None
     while True:
         page = door.log(path, limit=2, **({"cursor": cursor} if cursor else {}))
-        seen += [item["delivery_key"] for item in page["items"]]
+        seen += page["items"]
         if (cursor := page["next"]) is None:
             break
-    assert seen == [str(number) for number in reversed(range(7))]
+    assert sorted(item["delivery_key"] for item in seen) == [str(number) for number in range(7)]
+    times = [item["at"] for item in seen]
+    assert times == sorted(times, reverse=True)
     assert {item["delivery_key"] for item in door.log(path, outcome="refused")["items"]} == {"0", "2", "4", "6"}
 
 

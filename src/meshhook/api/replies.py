@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -103,9 +104,7 @@ async def accept_batch(
         return Answer(HTTPStatus.ACCEPTED, JSON, msgspec.json.encode({"items": items}))
     if len(refused) == len(outcomes) and len({refusal.problem for refusal in refused}) == 1:
         first = refused[0]
-        raise Refusal(
-            first.status, first.problem, first.title, first.detail, first.headers, {**first.extra, "items": items}
-        )
+        raise replace(first, extra={**first.extra, "items": items})
     if any(refusal.status >= _UNTOLD for refusal in refused):
         raise Refusal(
             504,

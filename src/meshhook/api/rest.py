@@ -171,11 +171,11 @@ def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respon
 def _refusal_of(error: Exception) -> Refusal | None:
     match error:
         case DefinitionError():
-            return _with_faults("invalid-definition", "The definition has faults", error.faults)
+            return Refusal(422, "invalid-definition", "The definition has faults", *_told(error.faults))
         case EndpointConfigError():
-            return _with_faults("invalid-endpoint", "The settings of the endpoint have faults", error.faults)
+            return Refusal(422, "invalid-endpoint", "The settings of the endpoint have faults", *_told(error.faults))
         case ScheduleError():
-            return _with_faults("invalid-schedule", "The timetable of the schedule has faults", error.faults)
+            return Refusal(422, "invalid-schedule", "The timetable of the schedule has faults", *_told(error.faults))
         case VaultError() | ConfigError():
             # What is wrong with the keys is for whoever runs this, not for whoever calls.
             _log.error("secrets can't be sealed", error=str(error))
@@ -202,13 +202,11 @@ def secrets_unavailable() -> Refusal:
     )
 
 
-def _with_faults(problem: str, title: str, found: list[Fault]) -> Refusal:
+def _told(found: list[Fault]) -> tuple[str, dict[str, str], dict[str, object]]:
+    """Detail, headers and further members of the problem document for these faults."""
     faults = [{"path": fault.path, "code": fault.code, "message": fault.message} for fault in found]
-    count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
-    detail = f"There is {count}" if len(faults) == 1 else f"There are {count}"
-    return Refusal(
-        422, problem, title, f"{detail}, listed under `errors`; nothing was saved.", extra={"errors": faults}
-    )
+    detail = f"There are {len(faults)} faults" if len(faults) > 1 else "There is 1 fault"
+    return f"{detail}, listed under `errors`; nothing was saved.", {}, {"errors": faults}
 
 
 def _method_not_allowed(error: HTTPException) -> Refusal:

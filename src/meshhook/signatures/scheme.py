@@ -56,31 +56,35 @@ class CannotSign(ValueError):
 
 def missing(header: str) -> Refusal:
     """The proof is not there at all."""
-    return _refusal("signature-missing", "The signature is missing", f"The header {header} is missing.")
+    return Refusal(
+        401, "signature-missing", "The signature is missing", f"The header {header} is missing. Nothing was stored."
+    )
 
 
 def wrong(detail: str = "It fits none of the secrets of this endpoint and the body as it arrived.") -> Refusal:
     """The proof is there, and proves nothing."""
-    return _refusal("signature-wrong", "The signature is wrong", detail)
+    return Refusal(401, "signature-wrong", "The signature is wrong", f"{detail} Nothing was stored.")
 
 
 def malformed(header: str, form: str) -> Refusal:
     """The proof can't be read."""
-    return _refusal("signature-malformed", "The signature can't be read", f"{header} must have the form {form}.")
+    return Refusal(
+        401,
+        "signature-malformed",
+        "The signature can't be read",
+        f"{header} must have the form {form}. Nothing was stored.",
+    )
 
 
 def stale(age_s: float, window_s: float) -> Refusal:
     """The proof is too old, or from the future."""
     when = "old" if age_s > 0 else "in the future"
-    return _refusal(
+    return Refusal(
+        401,
         "signature-stale",
         "The signature is outside the replay window",
-        f"It is {abs(age_s):.0f} s {when}; {window_s:g} s are allowed. Check the clocks on both sides.",
+        f"It is {abs(age_s):.0f} s {when}; {window_s:g} s are allowed. Check the clocks on both sides. Nothing was stored.",
     )
-
-
-def _refusal(problem: str, title: str, detail: str) -> Refusal:
-    return Refusal(401, problem, title, f"{detail} Nothing was stored.")
 
 
 @contextmanager
