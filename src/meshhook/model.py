@@ -73,6 +73,10 @@ class Request:
     confidential: bool = False
     signing_secret: str | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        """The method alone: everything else may hold secrets."""
+        return f"Request({self.method})"
+
 
 class Response(NamedTuple):
     """What came back. ``body`` is data when it was JSON, else text, else ``{"base64": …}``."""

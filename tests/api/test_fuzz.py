@@ -21,6 +21,9 @@ TEMPLATES = [
     "/api/v1/schedules",
     "/api/v1/schedules/{}",
     "/api/v1/schedules/{}/{}",
+    "/api/v1/secrets",
+    "/api/v1/secrets/{}",
+    "/api/v1/audit",
     "/api/v1/endpoints",
     "/api/v1/endpoints/{}",
     "/api/v1/endpoints/{}/{}",
@@ -48,12 +51,14 @@ bodies = st.one_of(
     st.none(),
     st.binary(max_size=60),
     json_values.map(lambda value: json.dumps(value).encode()),
+    st.fixed_dictionaries({"value": words, "overlap_hours": json_values}).map(lambda value: json.dumps(value).encode()),
     st.fixed_dictionaries(parts).map(lambda value: json.dumps(value).encode()),
     st.fixed_dictionaries({"workflow": words, "methods": json_values, "config": json_values, "path": words}).map(
         lambda value: json.dumps(value).encode()
     ),
 )
-queries = st.dictionaries(st.sampled_from(["status", "workflow", "cursor", "limit", "after", "x"]), words, max_size=3)
+names = ["status", "workflow", "cursor", "limit", "after", "before", "action", "subject", "x"]
+queries = st.dictionaries(st.sampled_from(names), words, max_size=3)
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

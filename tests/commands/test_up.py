@@ -138,6 +138,15 @@ def answers(up: Up) -> bool:
 def test_it_answers_survives_its_children_and_stops_in_order(up: Up, data: Path) -> None:
     assert hello(up, "Ada") == {"greeting": "Hello, Ada!"}
     assert f"curl -i {up.url}/hooks/hello" in up.output
+    key = (data / "secrets.key").read_bytes()
+    assert (data / "secrets.key").stat().st_mode & 0o777 == 0o600
+    set_secret = urllib.request.Request(
+        f"{up.url}/api/v1/secrets/TOKEN",
+        b'{"value": "correct horse"}',
+        {"content-type": "application/json"},
+        method="PUT",
+    )
+    assert json.load(urllib.request.urlopen(set_secret, timeout=10))["version"] == 1
 
     for command in ("serve", "work"):
         os.kill(up.children()[command], signal.SIGKILL)
@@ -156,6 +165,8 @@ def test_it_answers_survives_its_children_and_stops_in_order(up: Up, data: Path)
 
     again = Up(data)
     try:
+        assert [secret["name"] for secret in fetch(f"{again.url}/api/v1/secrets")["items"]] == ["TOKEN"]
+        assert (data / "secrets.key").read_bytes() == key
         runs = fetch(f"{again.url}/api/v1/runs")["items"]
         assert [run["status"] for run in runs] == ["completed", "completed"]
         assert len(fetch(f"{again.url}/api/v1/endpoints")["items"]) == 1

@@ -250,6 +250,7 @@ async def test_no_canary_is_anywhere(database: str, key_file: Path, sink: Sink) 
         second = here.process("work")
         async with second:
             ended = await until_ended(here, session, serve, runs)
+            await rotate_keys_meanwhile(here, session, serve)
         await read_everything(here, session, serve.url, runs)
     logs = first.log + second.log + serve.log
     tables = await every_column(database)
@@ -325,6 +326,19 @@ async def until_ended(
 
     await serve.until(all_have)
     return ended
+
+
+async def rotate_keys_meanwhile(here: Installation, session: aiohttp.ClientSession, serve: Running) -> None:
+    """Both keys are replaced and the old ones dropped under the running processes: calls and signatures go on."""
+    for arguments in ((), ("--drop-old",), ("--data-key",), (), ("--drop-old",)):
+        said = await here.command("secret", "rotate-key", *arguments)
+        assert b"error" not in said, said
+        run = await here.api(session, "POST", f"{serve.url}/hooks/header", json={})
+        ended = await until_ended(here, session, serve, {"again": run["run_id"]})
+        assert ended["again"]["status"] == "completed", ended
+    signed = hmac.digest(canary("SIGNING").encode(), b"{}", hashlib.sha256).hex()
+    headers = {"x-hub-signature-256": f"sha256={signed}", "x-github-delivery": "after-rotation"}
+    assert "run_id" in await here.api(session, "POST", f"{serve.url}/hooks/signed", headers=headers, data=b"{}")
 
 
 async def read_everything(here: Installation, session: aiohttp.ClientSession, url: str, runs: dict[str, str]) -> None:
