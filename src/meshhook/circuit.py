@@ -1,6 +1,6 @@
 """A circuit breaker: a host that fails again and again is left alone for a while, and then asked once whether it is back.
 
-*Closed* lets everything through. When enough calls failed within the window, and they were at least half of all, it is *open* and
+*Closed* lets everything through. When enough calls failed within the window, and they were nearly all, it is *open* and
 lets nothing through until a pause is over. Then it is *half-open*: one call at a time tries the host. The first success closes
 it; a failure opens it again, for twice as long. Pure: the time is an argument, in monotonic seconds.
 
@@ -13,7 +13,8 @@ from collections import deque
 from typing import Final, Literal
 
 WINDOW_S: Final = 10.0
-_SHARE: Final = 0.5
+_SHARE: Final = 0.8
+"""A host that answers every fifth call is not down; that is what trying again is for."""
 _PAUSE_GROWTH_MAX: Final = 16
 _REMEMBERED_MAX: Final = 1_000
 

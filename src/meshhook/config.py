@@ -160,7 +160,7 @@ class Settings:
     )
     circuit_failures: int = setting(
         20,
-        "So many failed calls to a host within 10 s, when they are at least half of all, and a worker leaves it alone for a while; "
+        "So many failed calls to a host within 10 s, when they are four of five, and a worker leaves it alone for a while; "
         "0 is never.",
         least=0,
         most=100_000,

@@ -2,9 +2,9 @@
 
 For each host (scheme, name and port) of one worker process:
 
-- so many calls at once, fewer for a while when it answers 429, 502 or 504 (halved, then one more for each round that goes well);
-- so many calls a second;
-- nothing before the time a ``Retry-After`` of it names;
+- so many calls at once; so many a second;
+- while at least half of its answers are 429, 502 or 504: half as many at once (then one more for each round that goes well), and
+  nothing before the time a ``Retry-After`` names. One 429 among many answers is for the call that got it, not for the host;
 - nothing while its circuit is open, see ``circuit``.
 
 Who has to wait is told for how long, goes back into the queue, and costs neither a lease, nor an attempt, nor one of the calls this
@@ -38,6 +38,9 @@ _OPTIMISM: Final = 0.5
 _SLOW_DOWN: Final = frozenset({429, 502, 504})
 _FAILED_STATUSES: Final = frozenset({500, 502, 503, 504})
 _FAILED_ERRORS: Final = frozenset({"connect", "timeout", "broken"})
+_REFUSING: Final = 0.5
+_MEMORY: Final = 0.1
+"""What the last answer weighs in the shares and means that are kept of a host."""
 _NO_LIMIT: Final = 1_000_000.0
 
 Answer = Response | CallError
@@ -61,6 +64,7 @@ class _Host:
     next_start: float = 0.0
     not_before: float = 0.0
     seconds_a_call: float = 0.1
+    refused: float = 0.0
     slowed_at: float = float("-inf")
     last_in_line: float = 0.0
 
@@ -156,28 +160,26 @@ class Hosts:
         return host.last_in_line - now
 
     def _learn(self, host: _Host, request: Request, answer: Answer, began: float, now: float) -> None:
-        host.seconds_a_call += (now - began - host.seconds_a_call) * 0.1
+        host.seconds_a_call += (now - began - host.seconds_a_call) * _MEMORY
         status = answer.status if isinstance(answer, Response) else None
-        if status in _SLOW_DOWN:
-            self._slow_down(host, began, now)
+        host.refused += ((status in _SLOW_DOWN) - host.refused) * _MEMORY
+        if isinstance(answer, Response) and status in _SLOW_DOWN:
+            if host.refused >= _REFUSING:
+                self._slow_down(host, answer, began, now)
         elif status is not None:
             host.limit = min(self._limit, host.limit + 1 / host.limit)
-        if (
-            isinstance(answer, Response)
-            and status in (429, 503)
-            and (asked := answer.headers.get("retry-after", "")).isdecimal()
-        ):
-            host.not_before = max(host.not_before, now + min(float(asked), RETRY_AFTER_MAX_S))
         failed = status in _FAILED_STATUSES if isinstance(answer, Response) else answer.type in _FAILED_ERRORS
         if host.circuit.note(now, began, failed=failed):
             self.counts.circuits_opened += 1
             _log.warning("a host fails: it is left alone for a while", host=host_of(request.url))
 
-    def _slow_down(self, host: _Host, began: float, now: float) -> None:
-        if began <= host.slowed_at:
-            return  # it was begun before the last time, and says nothing new
-        host.slowed_at = now
-        host.limit = max(1.0, min(host.limit, float(host.under_way + 1)) / 2)
+    def _slow_down(self, host: _Host, answer: Response, began: float, now: float) -> None:
+        asked = answer.headers.get("retry-after", "")
+        if asked.isdecimal():
+            host.not_before = max(host.not_before, now + min(float(asked), RETRY_AFTER_MAX_S))
+        if began > host.slowed_at:  # else it was begun before the last time, and says nothing new
+            host.slowed_at = now
+            host.limit = max(1.0, min(host.limit, float(host.under_way + 1)) / 2)
 
     def _host(self, name: str) -> _Host:
         host = self._hosts.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ipaddress
 import json
 from collections.abc import AsyncIterator
@@ -75,6 +76,9 @@ class Sink:
             case ["reset"]:
                 assert request.transport is not None
                 request.transport.abort()
+            case ["bomb"]:
+                packed = gzip.compress(b"\0" * 50_000_000)
+                return web.Response(body=packed, headers={"content-encoding": "gzip"})
             case ["large"]:
                 return web.Response(body=b"x" * 100_000)
             case ["text"]:
@@ -135,6 +139,7 @@ async def test_each_failure_says_whether_it_was_sent(sink: Sink, open_way: Egres
         f"{base}/hang": ("timeout", "unknown"),
         f"{base}/reset": ("broken", "unknown"),
         f"{base}/large": ("too-large", "yes"),
+        f"{base}/bomb": ("too-large", "yes"),  # 50 kB on the wire
         f"http://127.0.0.1:{free_port()}/": ("connect", "no"),
         "http://no-such-host.invalid/": ("connect", "no"),
     }
