@@ -85,8 +85,11 @@ class Answers:
         """Callers that wait."""
         return self._callers
 
-    async def wait(self, run_id: str, seconds: float) -> Outcome | None:
-        """What a run answers; ``None`` when it does not in time, when too many wait, or when the process stops."""
+    async def wait(self, run_id: str, seconds: float, *, is_old: bool = False) -> Outcome | None:
+        """What a run answers; ``None`` when it does not in time, when too many wait, or when the process stops.
+
+        ``is_old``: it was accepted before, so its answer may have been there for long.
+        """
         if self._closed or self._callers >= self._waiting_max:
             return None
         waiter = self._waiters.get(run_id)
@@ -95,7 +98,7 @@ class Answers:
         waiter.callers += 1
         self._callers += 1
         self._anybody.set()
-        if run_id in self._recently:  # it was faster than we were
+        if is_old or run_id in self._recently:  # the run was faster than we are
             self.hear(run_id)
         try:
             async with asyncio.timeout(seconds):

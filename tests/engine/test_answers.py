@@ -97,6 +97,8 @@ async def test_who_was_slower_than_his_run_need_not_wait(sql: Connection, run_id
     outcome = await subject.wait(run_id, LONG_S)
     assert outcome is not None
     assert bytes(outcome.output) == b'{"n":12345678901234567890}'
+    again = await subject.wait(run_id, LONG_S, is_old=True)  # a redelivery: nobody will tell of the run any more
+    assert again == outcome
     other.cancel()
 
 

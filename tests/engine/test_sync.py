@@ -14,8 +14,19 @@ FAILING = {
     "nodes": [{"id": "end", "type": "terminate", "config": {"status": "failed", "reason": "secret inside"}}],
     "edges": [{"from": "trigger", "to": "end"}],
 }
+ANSWERING = {
+    "nodes": [
+        {
+            "id": "say",
+            "type": "respond",
+            "config": {"status": 201, "headers": {"x-n": "{{ input.n }}"}, "body": "made {{ input.n }}"},
+        },
+        {"id": "sleep", "type": "delay", "config": {"seconds": 3600}},
+    ],
+    "edges": [{"from": "trigger", "to": "say"}, {"from": "say", "to": "sleep"}],
+}
 SLEEPING = {
-    "nodes": [{"id": "sleep", "type": "delay", "config": {"duration": "1h"}}],
+    "nodes": [{"id": "sleep", "type": "delay", "config": {"seconds": 3600}}],
     "edges": [{"from": "trigger", "to": "sleep"}],
 }
 
@@ -30,9 +41,10 @@ async def make(sql: Connection, name: str, definition: dict[str, Any], **config:
 async def test_the_caller_gets_what_comes_of_his_run(database: str, sql: Connection) -> None:
     await make(sql, "fine", chain("{twice: [input.n, input.n]}", "input.twice"))
     await make(sql, "failing", FAILING)
+    await make(sql, "answering", ANSWERING)
     await make(sql, "sleeping", SLEEPING, wait_s=0.1)
     async with (
-        Running("serve", database) as server,
+        Running("serve", database, poll_ms=60_000) as server,  # so that only NOTIFY can tell it in time
         Running("work", database),
         aiohttp.ClientSession(server.url) as http,
     ):
@@ -40,6 +52,8 @@ async def test_the_caller_gets_what_comes_of_his_run(database: str, sql: Connect
             async with http.post("/hooks/fine", json={"n": 7}, headers={"idempotency-key": key}) as answer:
                 assert (answer.status, await answer.json()) == (200, [7, 7])
                 assert answer.headers["meshhook-run-id"]
+        async with http.post("/hooks/answering", json={"n": 7}) as answer:  # long before its end
+            assert (answer.status, answer.headers["x-n"], await answer.text()) == (201, "7", "made 7")
         async with http.post("/hooks/failing", json={}) as answer:
             problem = await answer.json(content_type="application/problem+json")
             assert (answer.status, problem["type"]) == (502, "/problems/run-failed")

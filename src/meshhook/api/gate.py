@@ -82,9 +82,16 @@ class Gate:
         return await self._rates.take(endpoint.id, config.rate_limit.as_quota)
 
     def read(
-        self, scope: Any, endpoint: Endpoint, config: EndpointConfig, key: str | None, body: bytes
+        self,
+        scope: Any,
+        endpoint: Endpoint,
+        config: EndpointConfig,
+        key: str | None,
+        body: bytes,
+        *,
+        is_proven: bool = False,
     ) -> Parcel | Batch:
-        """What a body holds.
+        """What a body holds. ``is_proven``: the key is signed, so it goes before attributes in headers, which are not.
 
         Raises:
             Refusal: all of it is refused.
@@ -104,7 +111,8 @@ class Gate:
                 case "binary":
                     event = cloudevents.from_headers(scope.headers.items(), content_type, body)
                     if event is not None:
-                        return self._event(scope, rules, event, until)
+                        parcel = self._event(scope, rules, event, until)
+                        return parcel._replace(key=key) if is_proven else parcel
             if config.cloudevents.required:
                 raise _no_event()
         if key is None and config.key_required:

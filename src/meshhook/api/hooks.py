@@ -173,13 +173,15 @@ class Hooks:
         headers = scope.headers
         standing = await self._gate.admit(scope, endpoint, config)
         key = dedupe_key(headers.get("idempotency-key"), headers.get("webhook-id"))
+        is_proven = False
         body = await self._body(headers.get("content-length"), protocol)
         if config.signature is not None:
             proof = await self._proofs.check(endpoint, config, config.signature, headers.get, body)
             if proof.challenge is not None:
                 return Answer(200, _TEXT, proof.challenge.encode(), stored=False)
-            key = key if proof.key is None else provider_key(proof.key)
-        made = self._gate.read(scope, endpoint, config, key, body)
+            if is_proven := proof.key is not None:
+                key = provider_key(proof.key)
+        made = self._gate.read(scope, endpoint, config, key, body, is_proven=is_proven)
         stamp = await self._stamp(config, endpoint, body)
         if isinstance(made, Batch):
             self._backlogs.admit(endpoint.project_id, len(made.items) - 1)
@@ -190,7 +192,7 @@ class Hooks:
             receipt = None if stamp is None else stamp(accepted, None)
             answer = Answer(202, JSON, told(accepted, receipt))
             if sync:
-                answer = await self._wait(accepted.run_id, config.wait_s, scope, protocol, answer)
+                answer = await self._wait(accepted, config.wait_s, scope, protocol, answer)
                 if receipt is not None:
                     answer = answer.having([("meshhook-receipt", receipt)])
         return answer if standing is None else answer.having(standing.headers())
@@ -206,10 +208,11 @@ class Hooks:
 
         return stamp
 
-    async def _wait(self, run_id: str, seconds: float, scope: Any, protocol: Any, otherwise: Answer) -> Answer:
+    async def _wait(self, accepted: Accepted, seconds: float, scope: Any, protocol: Any, otherwise: Answer) -> Answer:
         """What the run answers, or ``otherwise`` when it does not in time; whoever goes away is not waited for."""
         began = self._clock()
-        outcome = asyncio.ensure_future(self._answers.wait(run_id, seconds))
+        run_id, is_old = accepted
+        outcome = asyncio.ensure_future(self._answers.wait(run_id, seconds, is_old=is_old))
         gone = asyncio.ensure_future(protocol.client_disconnect())
         try:
             await asyncio.wait((outcome, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -1,19 +1,15 @@
--- backlogs: live runs of every project that has a limit (see meshhook/backlog.py). Costs nothing when none has one.
+-- backlogs: live runs of every project that has a limit (see meshhook/backlog.py). One walk through the queue, which holds live
+-- runs alone; nothing when no project has a limit. A run that is claimed just now counts: its task is deleted, but not committed.
 CREATE OR REPLACE FUNCTION meshhook.backlogs()
 RETURNS TABLE (project_id int, backlog_max int, live bigint)
-LANGUAGE plpgsql STABLE
-SET enable_hashjoin = off   -- one probe a live run, never a walk through all that have ended
-SET enable_mergejoin = off
-AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM meshhook.projects p WHERE p.backlog_max IS NOT NULL) THEN
         RETURN;
     END IF;
     RETURN QUERY
     WITH live AS MATERIALIZED (
-        SELECT r.project_id AS id, count(*) AS runs
-        FROM meshhook.tasks t JOIN meshhook.runs r ON r.shard = t.shard AND r.id = t.run_id
-        GROUP BY r.project_id
+        SELECT t.project_id AS id, count(*) AS runs FROM meshhook.tasks t GROUP BY t.project_id
     )
     SELECT p.id, p.backlog_max, coalesce(live.runs, 0)
     FROM meshhook.projects p LEFT JOIN live ON live.id = p.id
