@@ -22,6 +22,7 @@ class Parser:
     retry_ms: int | None = None
     comments: int = 0
     _rest: bytes = b""
+    _id: str | None = None
     _name: str = ""
     _data: list[str] = field(default_factory=list)
 
@@ -42,7 +43,7 @@ class Parser:
         if name == "data":
             self._data.append(value)
         elif name == "id":
-            self.last_id = value
+            self._id = value  # it counts when its event is whole: the next connection would skip it otherwise
         elif name == "event":
             self._name = value
         elif name == "retry" and value.isdecimal():
@@ -51,6 +52,8 @@ class Parser:
             self.comments += 1
 
     def _end(self, found: list[Event]) -> None:
+        if self._id is not None:
+            self.last_id, self._id = self._id, None
         if self._data:
             found.append(Event(self._name or "message", "\n".join(self._data), self.last_id))
         self._name, self._data = "", []

@@ -22,4 +22,4 @@ def test_any_cut_of_the_bytes_gives_the_same_events(cuts: list[int]) -> None:
         before = cut
 
     assert found == EVENTS
-    assert (parser.retry_ms, parser.comments, parser.last_id) == (700, 2, "10")
+    assert (parser.retry_ms, parser.comments, parser.last_id) == (700, 2, "9")

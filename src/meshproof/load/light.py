@@ -39,6 +39,7 @@ class LightJob(msgspec.Struct):
     host: str
     port: int
     endpoint: str
+    """Several with commas between them take turns, when there is no namespace."""
     scenario: str
     seconds: float
     """How long to send."""
@@ -240,17 +241,20 @@ class Light:
 def _prebuilt(job: LightJob) -> tuple[bytes, list[bytes]]:
     """The head of a request up to its key, and the rest; whole requests when there is no key."""
     scenario = scenarios.load(job.scenario)
-    head = (
-        f"POST /hooks/{job.endpoint} HTTP/1.1\r\nhost: {job.host}:{job.port}\r\nuser-agent: meshproof\r\n"
-        f"content-type: {scenario.content_type}\r\n"
-    ).encode()
+    heads = [
+        (
+            f"POST /hooks/{endpoint} HTTP/1.1\r\nhost: {job.host}:{job.port}\r\nuser-agent: meshproof\r\n"
+            f"content-type: {scenario.content_type}\r\n"
+        ).encode()
+        for endpoint in job.endpoint.split(",")
+    ]
     tails = []
     for index in range(BODIES):
         body = scenario.payload(0, index)
         tails.append(b"content-length: %d\r\n\r\n%b" % (len(body), body))
     if job.namespace is None:
-        return b"", [head + tail for tail in tails]
-    return head + b"webhook-id: ", [b"\r\n" + tail for tail in tails]
+        return b"", [head + tail for head, tail in zip(cycle(heads), tails, strict=False)]
+    return heads[0] + b"webhook-id: ", [b"\r\n" + tail for tail in tails]
 
 
 async def main() -> None:
