@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from meshhook.frames import Position, Written
 from meshhook.history import place_of, unknown_run
 
 _ROWS_MAX: Final = 500
+_LOOKED_AT_MAX: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +49,30 @@ class Feed:
         rows = await self._database.read("SELECT meshhook.feed_end()")
         return Position(rows[0][0] + 1)
 
-    async def page(self, after: Position, bytes_max: int) -> Page:
-        """What was written behind a position, of all projects. The row the position stands in is told whole.
+    async def page(
+        self,
+        after: Position,
+        bytes_max: int,
+        *,
+        project_id: int | None = None,
+        workflows: Collection[str] | None = None,
+    ) -> Page:
+        """What was written behind a position: in all projects, in one, or in some of its workflows.
 
-        A page has one row at least, and ends with the one that makes it as long as ``bytes_max``.
+        The row the position stands in is told whole. A page looks at a bounded number of rows, and ends with the one that makes
+        it as long as ``bytes_max``; it may be empty, and yet there is more.
 
         Raises:
             Unavailable: there is no answer.
         """
         *rows, last = await self._database.read(
-            "SELECT * FROM meshhook.feed_page($1, $2, $3, $4, $5)",
+            "SELECT * FROM meshhook.feed_page($1, $2, $3, $4, $5, $6, $7)",
             self._shards,
             after.place,
             after.ordinal,
-            _ROWS_MAX,
+            project_id,
+            None if workflows is None else list(workflows),
+            _ROWS_MAX if project_id is None else _LOOKED_AT_MAX,
             bytes_max,
         )
         if last["place"] is None:

@@ -40,7 +40,7 @@ class Position(NamedTuple):
 class Written(NamedTuple):
     """One journal row, and what is known of its run. ``position`` is before its first event; none in a run's own stream.
 
-    ``finished``: the run has ended by the time this was read. ``events`` is a JSON array, ``None`` when retention dropped it.
+    ``finished``: the run has ended by the time this was read. ``events`` is a JSON array.
     """
 
     position: Position | None
@@ -52,7 +52,7 @@ class Written(NamedTuple):
     at: datetime
     status: str | None
     finished: bool
-    events: str | None
+    events: str
 
 
 class Frame(NamedTuple):
@@ -65,8 +65,6 @@ class Frame(NamedTuple):
 
 def frames_of(written: Written) -> list[Frame]:
     """Every event of a journal row."""
-    if written.events is None:
-        return []
     at = msgspec.json.encode(written.at).decode()
     head = (
         f'{{"run_id":"{written.run_id}","workflow":"{written.workflow}","status":"{written.status or "queued"}",'

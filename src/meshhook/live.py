@@ -136,8 +136,8 @@ class Live:
                 await asyncio.sleep(_RETRY_S)
                 continue
             moved, source.at = batch.upto != source.at, batch.upto
-            if batch.text:
-                yield batch.text
+            if text := batch.text or (mark(source.at) if batch.more else b""):
+                yield text
             if batch.ended:
                 buffer.close()
                 return

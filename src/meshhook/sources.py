@@ -56,7 +56,9 @@ class FeedSource:
         """What comes next; the notice ``reset`` when it is forgotten: then the stream goes on from now."""
         at = self.at
         assert isinstance(at, Position)
-        page = await self._feed.page(at, PAGE_BYTES)
+        page = await self._feed.page(
+            at, PAGE_BYTES, project_id=self._filter.project_id, workflows=self._filter.workflows
+        )
         if page.forgotten:
             now = await self._feed.end()
             why = "What comes behind the cursor is forgotten. List the runs; the stream goes on from now."

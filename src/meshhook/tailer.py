@@ -19,7 +19,7 @@ from meshhook.watching import Buffer, Chunk, Filter, Wanted
 
 _log = structlog.get_logger("meshhook.live")
 
-BUSY_S: Final = 0.04
+BUSY_S: Final = 0.03
 """How often the feed is read while things happen."""
 
 _BUSY_FOR_S: Final = 2.0

@@ -224,6 +224,20 @@ async def test_an_event_that_is_too_long_is_told_of_without_its_data(store: Stor
     assert len(short) > 10_000
 
 
+async def test_what_is_of_others_is_passed_over_within_bounds(store: Store, sql: Connection, feed: Feed) -> None:
+    wanted, other = await publish(sql, chain("input"), "wanted"), await publish(sql, chain("input"), "other")
+    for _ in range(11):
+        await store.accept(0, [delivery(other) for _ in range(500)], DAY)
+    last = delivery(wanted)
+    await store.accept(0, [last], DAY)
+
+    first = await feed.page(START, 10**6, project_id=0, workflows=["wanted"])
+    assert (first.rows, first.more) == ([], True)
+    second = await feed.page(first.upto, 10**6, project_id=0, workflows=["wanted"])
+    assert ([str(row.run_id) for row in second.rows], second.more) == ([last.run_id], False)
+    assert (await feed.page(START, 10**6, project_id=99)).rows == []
+
+
 async def test_pages_of_a_run_end_with_it(store: Store, sql: Connection, feed: Feed) -> None:
     endpoint = await publish(sql, chain("input"))
     of = delivery(endpoint)
@@ -251,7 +265,7 @@ async def test_reading_the_feed_stays_on_the_primary_keys(store: Store, sql: Con
     await sql.execute("SELECT pg_stat_force_next_flush()")
     before = await sql.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'feed'")
 
-    rows = await sql.fetch("SELECT * FROM meshhook.feed_page(1, $1, 1, 500, 1000000)", end)
+    rows = await sql.fetch("SELECT * FROM meshhook.feed_page(1, $1, 1, NULL, NULL, 500, 1000000)", end)
     await sql.execute("SELECT pg_stat_force_next_flush()")
 
     assert len(rows) == 51

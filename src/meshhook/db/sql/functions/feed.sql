@@ -32,13 +32,21 @@ BEGIN
             FROM json_array_elements(p_events) WITH ORDINALITY AS e (event, ordinality));
 END $$;
 
--- feed_page: journal rows of all projects from a position on, in the order of the feed; p_rows and about p_bytes at most, but
--- always one. `finished`: the run has ended meanwhile. A row without events was dropped by retention.
+-- feed_page: journal rows from a position on, in the order of the feed. It looks at p_rows of them at most, and ends with the one
+-- that makes p_bytes of events. Only those of a project, or of some of its workflows, are read and returned when these are given.
+-- `finished`: the run has ended meanwhile. Rows that retention dropped are left out.
 -- The last row has no run. Its place and ordinal are where to go on, its `finished` says that there is no more right now; a
 -- null place says that some of what was asked for is forgotten, and the rows before it are not all there were.
 -- Not STABLE: the rows must be read in a snapshot that is taken after feed_end() has looked.
-CREATE OR REPLACE FUNCTION meshhook.feed_page(p_shards int, p_place bigint, p_ordinal int, p_rows int, p_bytes bigint)
-RETURNS TABLE (
+CREATE OR REPLACE FUNCTION meshhook.feed_page(
+    p_shards     int,
+    p_place      bigint,
+    p_ordinal    int,
+    p_project_id int,        -- null: of all projects
+    p_workflows  text[],     -- names; null: any
+    p_rows       int,
+    p_bytes      bigint
+) RETURNS TABLE (
     place bigint, ordinal int, run_id uuid, project_id int, workflow text, seq int, epoch int, at timestamptz,
     status meshhook.run_status, finished boolean, events text
 )
@@ -56,6 +64,7 @@ DECLARE
     v_place   bigint;
     v_ordinal int;
     v_batch   record;
+    v_batches int := 0;
 BEGIN
     <<reading>>
     FOR v_batch IN
@@ -63,31 +72,37 @@ BEGIN
         FROM generate_series(0, p_shards - 1) AS s (shard),
              LATERAL (SELECT f.shard, f.place, f.run_ids, f.seqs FROM meshhook.feed f
                       WHERE f.shard = s.shard::smallint AND f.place >= p_place AND f.place <= v_end
-                      ORDER BY f.place LIMIT p_rows) of_shard
+                      ORDER BY f.place LIMIT 500) of_shard
         ORDER BY of_shard.place
+        LIMIT 500
     LOOP
+        v_batches := v_batches + 1;
         FOR ordinal, run_id, project_id, workflow, seq, epoch, at, status, finished, events IN
             SELECT n.ordinal, n.run_id, r.project_id, w.name, n.seq, j.epoch, j.at, j.status, r.finished_at IS NOT NULL,
                    meshhook.told(j.events)
             FROM unnest(v_batch.run_ids, v_batch.seqs) WITH ORDINALITY AS n (run_id, seq, ordinal)
-            LEFT JOIN LATERAL (SELECT * FROM meshhook.journal j
-                               WHERE j.shard = v_batch.shard AND j.run_id = n.run_id AND j.seq = n.seq OFFSET 0) j ON true
-            LEFT JOIN LATERAL (SELECT * FROM meshhook.runs r
+            LEFT JOIN LATERAL (SELECT r.project_id, r.workflow_id, r.finished_at FROM meshhook.runs r
                                WHERE r.shard = v_batch.shard AND r.id = n.run_id OFFSET 0) r ON true
             LEFT JOIN LATERAL (SELECT w.name FROM meshhook.workflows w WHERE w.id = r.workflow_id OFFSET 0) w ON true
+            LEFT JOIN LATERAL (SELECT * FROM meshhook.journal j
+                               WHERE (p_project_id IS NULL OR r.project_id = p_project_id)
+                                 AND (p_workflows IS NULL OR w.name = ANY (p_workflows))
+                                 AND j.shard = v_batch.shard AND j.run_id = n.run_id AND j.seq = n.seq OFFSET 0) j ON true
             WHERE v_batch.place > p_place OR n.ordinal >= p_ordinal
         LOOP
             place := v_batch.place;
             v_place := place;
             v_ordinal := ordinal;
             v_rows := v_rows + 1;
-            v_bytes := v_bytes + coalesce(octet_length(events), 0);
-            RETURN NEXT;
+            IF events IS NOT NULL THEN
+                v_bytes := v_bytes + octet_length(events);
+                RETURN NEXT;
+            END IF;
             EXIT reading WHEN v_rows >= p_rows OR v_bytes >= p_bytes;
         END LOOP;
     END LOOP;
 
-    finished := v_rows < p_rows AND v_bytes < p_bytes;
+    finished := v_rows < p_rows AND v_bytes < p_bytes AND v_batches < 500;
     -- Asked last, for what is forgotten may have been forgotten while we read.
     IF p_place <= (SELECT s.value::bigint FROM meshhook.settings s WHERE s.name = 'feed_floor') THEN
         place := NULL;
