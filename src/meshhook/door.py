@@ -2,14 +2,18 @@
 
 Unbounded, the door wins every race for the CPU: accepting is cheaper than running, so workers starve while the backlog grows
 (measured: completion fell to a third). So when runs wait longer than ``lag_max_s`` although workers are busy, the door lets
-in only a little less than what they complete. When no worker makes progress (they are stopped, or being deployed) there is
-nobody to starve: deliveries are stored until ``backlog_max``.
+in only a little less than what they complete. Only the projects whose runs wait so long are held back: workers share
+themselves evenly between projects, so the others are served in time, and what they send comes off what those get.
+
+When no worker makes progress (they are stopped, or being deployed) there is nobody to starve: deliveries are stored until
+``backlog_max``.
 
 Pure: the clock is an argument, in seconds of any monotonic clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +29,8 @@ _AT_WORK_PER_S: Final = 1.0
 """Below this pace nobody is at work: a smoothed pace never reaches zero."""
 
 _BURST_S: Final = 0.05
+_DEBT_S: Final = 1.0
+"""What projects that are not behind bring in is counted as well, but never held against the others for longer than that."""
 
 
 @dataclass(slots=True)
@@ -36,6 +42,7 @@ class Door:
     doors: int = 1
     rate: float | None = None
     full: bool = False
+    behind: Container[int] = ()
     _tokens: float = 0.0
     _at: float = 0.0
     _seen: tuple[float, Pressure] | None = field(default=None)
@@ -46,6 +53,7 @@ class Door:
         self._completed_per_s = self._pace(pressure, now)
         self._seen = (now, pressure)
         self.full = pressure.queued >= self.backlog_max
+        self.behind = {project for project, lag_s in pressure.lags_s.items() if lag_s > self.lag_max_s}
         behind = pressure.lag_s > self.lag_max_s and self._completed_per_s >= _AT_WORK_PER_S
         if not behind:
             self.rate = None
@@ -54,7 +62,7 @@ class Door:
                 self._at, self._tokens = now, 0.0
             self.rate = max(_RATE_MIN, self._completed_per_s * _DRAIN_SHARE / self.doors)
 
-    def refusal(self, now: float) -> int | None:
+    def refusal(self, now: float, project_id: int) -> int | None:
         """``None`` lets one delivery in; else it is refused, and this is how many seconds the sender should wait."""
         if self.full:
             return 5
@@ -62,6 +70,9 @@ class Door:
             return None
         self._tokens = min(self.rate * _BURST_S + 1, self._tokens + (now - self._at) * self.rate)
         self._at = now
+        if project_id not in self.behind:
+            self._tokens = max(-self.rate * _DEBT_S, self._tokens - 1)
+            return None
         if self._tokens >= 1:
             self._tokens -= 1
             return None

@@ -6,13 +6,13 @@ from meshhook.door import Door
 from meshhook.store import Pressure
 
 
-def admitted(door: Door, begin: float, seconds: float, per_s: int) -> int:
+def admitted(door: Door, begin: float, seconds: float, per_s: int, project: int = 1) -> int:
     count = int(seconds * per_s)
-    return sum(door.refusal(begin + n / per_s) is None for n in range(count))
+    return sum(door.refusal(begin + n / per_s, project) is None for n in range(count))
 
 
 def busy(lag_s: float, committed: int, queued: int = 50_000, workers: int = 1) -> Pressure:
-    return Pressure(lag_s, queued, committed, workers)
+    return Pressure(lag_s, queued, committed, workers, {1: lag_s, 2: 0.01})
 
 
 def door() -> Door:
@@ -47,9 +47,9 @@ def test_with_no_worker_at_work_deliveries_are_stored_until_the_backlog_is_full(
     subject.observe(busy(61.0, 0, workers=0), 1.0)
     assert admitted(subject, 1.0, 1.0, 10_000) == 10_000
     subject.observe(busy(62.0, 0, queued=1_000_000, workers=0), 2.0)
-    assert subject.refusal(2.0) == 5
+    assert subject.refusal(2.0, 1) == 5
     subject.observe(busy(1.0, 0, queued=999_999, workers=0), 3.0)
-    assert subject.refusal(3.0) is None
+    assert subject.refusal(3.0, 1) is None
 
 
 def test_when_the_last_worker_stops_the_door_opens_again() -> None:
@@ -79,3 +79,20 @@ def test_several_doors_share_what_workers_can_do() -> None:
         subject.observe(busy(2.0, 8_000), 1.0)
     assert one.rate is not None
     assert two.rate == one.rate / 2
+
+
+def test_only_the_project_that_is_behind_is_held_back() -> None:
+    subject = door()
+    subject.observe(busy(2.0, 0), 0.0)
+    subject.observe(busy(3.0, 8_000), 1.0)
+    assert admitted(subject, 1.0, 0.5, 1_000, project=2) == 500
+    assert admitted(subject, 1.5, 0.5, 50_000, project=1) < 3_750
+
+
+def test_what_others_bring_in_comes_off_the_share_of_the_one_behind() -> None:
+    subject = door()
+    subject.observe(busy(2.0, 0), 0.0)
+    subject.observe(busy(3.0, 8_000), 1.0)
+    mixed = [subject.refusal(1.0 + n / 20_000, 1 + n % 2) is None for n in range(20_000)]
+    assert sum(mixed[1::2]) == 10_000  # nobody turns them away
+    assert sum(mixed[0::2]) < 100

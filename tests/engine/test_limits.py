@@ -17,6 +17,8 @@ from tests.engine.test_worker import until_idle, worker
 from meshhook.model import Request, Response
 from meshhook.outbox import Signal
 from meshhook.store import Store
+from meshhook.waiting import lanes
+from meshhook.waiting import standing as waiting_of
 from meshhook.worker import Worker
 
 
@@ -387,3 +389,23 @@ async def test_a_run_can_be_cancelled_before_it_is_placed(sql: Connection, store
     await until_idle(worker(store))
     assert (await run_of(sql, ids[1]))["status"] == "completed"
     assert (await run_of(sql, ids[1]))["lane"] > 0
+
+
+async def test_a_run_in_line_says_what_it_waits_for(sql: Connection, database: str, store: Store) -> None:
+    sink = Sink()
+    endpoint = await publish(sql, calling({"concurrency": {"limit": 1, "key": "input.user"}, "queue_ttl_s": 3600}))
+    ids = [UUID(run_id) for run_id in await accept(store, endpoint, *({"user": "a", "n": n} for n in range(3)))]
+    async with pool(database) as reading:
+        entering = await waiting_of(reading, 0, ids[2])
+        assert entering is not None
+        assert (entering.state, entering.ahead) == ("entering", 2)
+        await until_idle(worker(store, send=sink))
+        holder, last = [await waiting_of(reading, 0, run_id) for run_id in (ids[0], ids[2])]
+        assert holder is not None
+        assert last is not None
+        assert (holder.state, holder.owner) == ("leased", "w")
+        assert (last.state, last.ahead, last.holders, last.key, last.limit) == ("in line", 1, [ids[0]], '"a"', 1)
+        assert last.expires_at is not None
+        assert await waiting_of(reading, 7, ids[2]) is None  # of another project
+        (lane,) = await lanes(reading, 0, 1)
+        assert (lane.workflow, lane.key, lane.limit, lane.live, lane.waiting) == ("work", '"a"', 1, 1, 2)

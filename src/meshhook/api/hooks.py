@@ -124,7 +124,7 @@ class Hooks:
         began = self._last_at = self._clock()
         self._under_way += 1
         try:
-            self.admit()
+            self._check_open()
             answer = await self._answer(scope, protocol)
         except Exception as error:  # noqa: BLE001 the sender is always answered; what is not his fault is logged
             self._refuse(scope, protocol, error)
@@ -136,16 +136,19 @@ class Hooks:
         finally:
             self._under_way -= 1
 
-    def admit(self) -> None:
-        """Let one delivery, or one run started in another way, in.
+    def admit(self, project_id: int) -> None:
+        """Let one delivery of a project, or one run started in another way, in.
 
         Raises:
             Refusal: too much waits already, or this process is about to stop.
         """
+        self._check_open()
+        if (retry_after_s := self._door.refusal(self._clock(), project_id)) is not None:
+            raise overloaded("Accepted runs wait too long already.", retry_after_s)
+
+    def _check_open(self) -> None:
         if self.closing:
             raise problems.shutting_down()
-        if (retry_after_s := self._door.refusal(self._clock())) is not None:
-            raise overloaded("Accepted runs wait too long already.", retry_after_s)
 
     async def _answer(self, scope: Any, protocol: Any) -> Answer:
         endpoint = await self._endpoints.get(scope.path.removeprefix(PREFIX))
@@ -153,6 +156,7 @@ class Hooks:
             raise unknown_endpoint()
         if scope.method not in endpoint.methods:
             return _agree(scope, endpoint)
+        self.admit(endpoint.project_id)
         self._backlogs.admit(endpoint.project_id)
         if endpoint.config is not None:
             return await self._take_with(endpoint.config, endpoint, scope, protocol)

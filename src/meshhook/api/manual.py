@@ -31,7 +31,7 @@ async def start_run(
     ] = None,
 ) -> Response[Accepted]:
     """The body is the `input` of the run: any JSON, or nothing. Answered when the run is stored, not when it is done."""
-    caller.admit()
+    caller.admit(caller.project_id)
     made = await manual.start(
         caller.store,
         caller.project_id,

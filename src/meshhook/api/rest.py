@@ -68,7 +68,7 @@ class Rest:
         registry: CollectorRegistry,
         trials: Trials,
         on_change: Callable[[], None],
-        admit: Callable[[], None],
+        admit: Callable[[int], None],
         keychain: Keychain,
     ) -> None:
         self._database = database
@@ -148,7 +148,7 @@ def make_rest(
     registry: CollectorRegistry,
     trials: Trials,
     on_change: Callable[[], None],
-    admit: Callable[[], None],
+    admit: Callable[[int], None],
     keychain: Keychain,
 ) -> Rest:
     """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints, ``admit``

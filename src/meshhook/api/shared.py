@@ -25,14 +25,14 @@ class Caller:
     """For whom a request is answered, and with what.
 
     ``on_change`` is to be called after every change of workflows or endpoints: the hot path then forgets what it remembers.
-    ``admit`` is to be called before a run is started, and refuses it like the door of the webhooks when too much waits. ``keep``
-    is how long a dedupe key is remembered, ``keep_events`` how long an event. ``keychain`` seals secrets.
+    ``admit`` is to be called with the project before a run is started, and refuses it like the door of the webhooks when too much
+    waits. ``keep`` is how long a dedupe key is remembered, ``keep_events`` how long an event. ``keychain`` seals secrets.
     """
 
     database: Database
     project_id: int
     on_change: Callable[[], None]
-    admit: Callable[[], None]
+    admit: Callable[[int], None]
     keep: timedelta
     keep_events: timedelta
     keychain: Keychain
