@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -143,10 +144,14 @@ def run_bench(
         bool, typer.Option(help="A minute and a half instead of five; for a look, not for the record.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for bench.json.")] = Path("build"),
+    bloat_s: Annotated[
+        float | None, typer.Option(help="How long the row `bloat` holds a transaction open; 600 for the real figure.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print bench.json, and nothing else.")] = False,
 ) -> None:
     """Measure the engine against the floor of its database, interleaved in one session."""
     scale = bench.QUICK if quick else bench.FULL
+    scale = scale if bloat_s is None else replace(scale, bloat_s=bloat_s)
     document = tell(lambda display, reaper: bench.run(out, scale, display, reaper), as_json=as_json)
     if as_json:
         typer.echo(json.dumps(document, indent=2))

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from meshhook.commands.doctor import judge, judge_disk
-from meshhook.db.health import Health, Queue, Server
+from meshhook.db.health import Days, Health, Holder, Queue, Server, look
 
 SERVER = Server(
     version=180004,
@@ -26,9 +27,18 @@ SERVER = Server(
 )
 QUEUE = Queue(workers_alive=1, workers_known=1, live_runs=0, oldest_due_s=0.0, tasks_dead=0, tasks_bytes=8192)
 
+DAYS = Days(days_ahead=7, has_today=True, oldest_days=30, bytes=1, begun=0, kept=[])
 
-def statuses(server: Server = SERVER, queue: Queue | None = QUEUE, pending: tuple[str, ...] = ()) -> dict[str, str]:
-    checks = list(judge(Health(server, list(pending), queue), backlog_max=1000))
+
+def statuses(
+    server: Server = SERVER,
+    queue: Queue | None = QUEUE,
+    pending: tuple[str, ...] = (),
+    holders: tuple[Holder, ...] = (),
+    days: Days = DAYS,
+) -> dict[str, str]:
+    health = Health(server, list(pending), queue, list(holders), days)
+    checks = list(judge(health, backlog_max=1000, retention_days=30))
     assert all(bool(check.advice) == (check.status != "ok") for check in checks), (
         "advice where there is something to do"
     )
@@ -82,6 +92,41 @@ def test_a_server_that_is_not_well_warns(change: dict[str, Any], name: str) -> N
 def test_a_queue_that_is_not_well_says_so(change: dict[str, Any], name: str, status: str) -> None:
     found = statuses(queue=replace(QUEUE, **change))
     assert {each: found[each] for each in found if found[each] != "ok"} == {name: status}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "status"),
+    [
+        ({"has_today": False}, "days", "fail"),
+        ({"days_ahead": 1}, "days", "warn"),
+        ({"kept": ["2026-01-01"]}, "retention", "warn"),
+        ({"begun": 1}, "retention", "warn"),
+        ({"oldest_days": 33}, "retention", "warn"),
+    ],
+)
+def test_days_that_are_missing_or_stay_too_long_are_told(change: dict[str, Any], name: str, status: str) -> None:
+    found = statuses(days=replace(DAYS, **change))
+    assert {each: found[each] for each in found if found[each] != "ok"} == {name: status}
+
+
+def test_whoever_keeps_dead_rows_is_named() -> None:
+    forgotten = Holder("prepared transaction", "gid7, user me", 90.0)
+    slot = Holder("replication slot", "standby2", None)
+    checks = judge(Health(SERVER, [], QUEUE, [forgotten, slot, Holder("transaction", "new", 1.0)], DAYS), 1000, 30)
+    (told,) = [check for check in checks if check.status != "ok"]
+    assert told.found.endswith("prepared transaction (gid7, user me) for 90 s; replication slot (standby2)")
+
+
+async def test_an_open_transaction_is_found_with_its_name(database: str) -> None:
+    holder = await asyncpg.connect(database, server_settings={"application_name": "forgetful"})
+    try:
+        async with holder.transaction(isolation="repeatable_read"):
+            await holder.fetchval("SELECT count(*) FROM meshhook.tasks")
+            found = [it for it in (await look(database)).holders if "forgetful" in it.who]
+        assert [it.what for it in found] == ["transaction"]
+        assert not [it for it in (await look(database)).holders if "forgetful" in it.who]
+    finally:
+        await holder.close()
 
 
 def test_a_disk_that_fills_warns_and_then_fails() -> None:

@@ -27,6 +27,7 @@ TINY = bench.Scale(
     overload_s=0.7,
     in_flight=100,
     timers=100,
+    bloat_s=1.0,
     build_s_max=2.0,
     statistics_s=0.0,  # what a run costs is not looked at here
 )
@@ -51,6 +52,7 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
         "http_call",
         "in_flight",
         "timers",
+        "bloat",
         "overload",
     ]
     for name in ("floor", "floor_keyed", "pipeline", "pipeline_keyed"):
@@ -73,6 +75,11 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
     timers = rows["timers"]
     assert timers["timers"] == timers["accepted"] >= TINY.timers
     assert (timers["early"], timers["first_fired_s"] >= 0) == (0, True)
+    held = rows["bloat"]
+    assert held["held_s"] == TINY.bloat_s
+    for phase in ("before", "held_begin", "held_end", "after"):
+        assert held[phase]["completed_per_s"] > 0
+        assert held[phase]["start_ms"]["runs"] > 0
     assert rows["overload"]["refused_without_retry_after"] == 0
     console.print(bench.table(document))
 

@@ -17,11 +17,13 @@ from rich.table import Table
 
 from meshhook.commands.options import DATABASE, Json, run, with_database, with_settings
 from meshhook.config import Loaded
-from meshhook.db.health import Health, Queue, Server, look
+from meshhook.db.health import Days, Health, Holder, Queue, Server, look
 from meshhook.errors import ConfigError, DatabaseError
 
 CLOCK_S_WARN = 1.0
 TRANSACTION_S_WARN = 60.0
+DAYS_AHEAD_WARN = 2
+DAYS_LATE_WARN = 2
 CONNECTIONS_SHARE_WARN = 0.8
 BACKLOG_SHARE_WARN = 0.5
 DUE_S_WARN = 10.0
@@ -59,10 +61,10 @@ def doctor(loaded: Loaded, as_json: Json = False) -> None:
 async def examine(loaded: Loaded) -> list[Check]:
     checks = [check_python(), check_settings(loaded), check_disk(loaded)]
     try:
-        health = await look(with_database(loaded.settings).database_url)
+        health = await look(with_database(loaded.settings).database_url, loaded.settings.retention_days)
     except (ConfigError, DatabaseError) as error:
         return [*checks, Check("database", "fail", str(error), "Start it, or correct database_url.")]
-    return [*checks, *judge(health, loaded.settings.backlog_max)]
+    return [*checks, *judge(health, loaded.settings.backlog_max, loaded.settings.retention_days)]
 
 
 def check_python() -> Check:
@@ -98,16 +100,20 @@ def judge_disk(folder: Path, free_bytes: int) -> Check:
     return Check("disk", "ok", found)
 
 
-def judge(health: Health, backlog_max: int) -> Iterator[Check]:
-    yield from judge_server(health.server)
+def judge(health: Health, backlog_max: int, retention_days: int = 0) -> Iterator[Check]:
+    yield from judge_server(health.server, health.holders)
     if health.queue is None:
         yield Check("schema", "fail", f"{len(health.pending)} migrations missing", "Run `meshhook migrate`.")
         return
     yield Check("schema", "ok", "up to date")
     yield from judge_queue(health.queue, backlog_max)
+    if health.days is None:
+        yield Check("days", "fail", "none", "Runs can't be stored: run `meshhook migrate`.")
+    else:
+        yield from judge_days(health.days, retention_days)
 
 
-def judge_server(server: Server) -> Iterator[Check]:
+def judge_server(server: Server, holders: list[Holder]) -> Iterator[Check]:
     found = (
         f"Postgres {server.version // 10_000}.{server.version % 10_000}, round trip {server.round_trip_s * 1e3:.1f} ms"
     )
@@ -129,8 +135,15 @@ def judge_server(server: Server) -> Iterator[Check]:
     else:
         yield Check("clock", "ok", found)
 
+    old = [holder for holder in holders if holder.age_s is None or holder.age_s > TRANSACTION_S_WARN]
     found = f"oldest open for {server.oldest_transaction_s:.0f} s"
-    if server.oldest_transaction_s > TRANSACTION_S_WARN:
+    if old:
+        names = "; ".join(
+            f"{it.what} ({it.who}) {'' if it.age_s is None else f'for {it.age_s:.0f} s'}".strip() for it in old
+        )
+        advice = "They keep dead rows from being removed, and the queue slows down: end them."
+        yield Check("transactions", "warn", f"{found}: {names}", advice)
+    elif server.oldest_transaction_s > TRANSACTION_S_WARN:
         yield Check(
             "transactions", "warn", found, "It keeps dead rows from being removed: find it in pg_stat_activity."
         )
@@ -168,6 +181,34 @@ def judge_queue(queue: Queue, backlog_max: int) -> Iterator[Check]:
         )
     else:
         yield Check("bloat", "ok", found)
+
+
+def judge_days(days: Days, retention_days: int) -> Iterator[Check]:
+    found = f"{days.days_ahead} prepared ahead"
+    if not days.has_today:
+        yield Check(
+            "days", "fail", found, "Today is missing, so nothing can be stored: run `meshhook migrate` or a worker."
+        )
+    elif days.days_ahead < DAYS_AHEAD_WARN:
+        yield Check("days", "warn", found, "Workers prepare seven: start one, or see what it says.")
+    else:
+        yield Check("days", "ok", found)
+
+    kept_for = f"{retention_days} days" if retention_days else "ever"
+    found = f"oldest {days.oldest_days} days ago, {days.bytes / 1024**3:.1f} GiB in all, kept for {kept_for}"
+    if days.kept:
+        yield Check(
+            "retention",
+            "warn",
+            f"{found}; live runs in {', '.join(days.kept[:5])}",
+            "A day goes when its last run has ended.",
+        )
+    elif days.begun or (retention_days and days.oldest_days > retention_days + DAYS_LATE_WARN):
+        yield Check(
+            "retention", "warn", f"{found}; {days.begun} half way out", "Somebody reads old days: see transactions."
+        )
+    else:
+        yield Check("retention", "ok", found)
 
 
 def show(checks: list[Check]) -> None:

@@ -6,6 +6,7 @@
     http_call      calls to a sink that answers at once: steps a second
     in_flight      thousands of calls that take a second each, side by side in one worker: memory
     timers         thousands of timers due in the same moment: when has the last one fired?
+    bloat          full speed while a transaction is held open: does the queue stay fast?
     overload       three times what the engine can carry
 
 One engine, two cores for everything, generator, sink and Postgres included. Completed runs are counted in the database. Nothing is
@@ -17,7 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from meshproof.bench import calls, drain, in_flight, open_loop, overload, pipeline, timers
+from meshproof.bench import bloat, calls, drain, in_flight, open_loop, overload, pipeline, timers
 from meshproof.bench.engine import SCENARIO, Bench, Scale, publish
 from meshproof.bench.figures import bootstrap
 from meshproof.bench.table import table
@@ -35,11 +36,11 @@ __all__ = ["FULL", "QUICK", "Scale", "bootstrap", "run", "table"]
 
 FULL = Scale(
     rounds=5, floor_s=3.0, warm_s=1.5, seconds=6.0, open_s=15.0, backlog=200_000, overload_s=20.0,
-    in_flight=5_000, timers=10_000,
+    in_flight=5_000, timers=10_000, bloat_s=30.0,
 )  # fmt: skip
 QUICK = Scale(
     rounds=2, floor_s=2.0, warm_s=1.0, seconds=3.0, open_s=5.0, backlog=30_000, overload_s=8.0,
-    in_flight=5_000, timers=10_000,
+    in_flight=5_000, timers=10_000, bloat_s=10.0,
 )  # fmt: skip
 
 
@@ -78,5 +79,6 @@ async def measure(bench: Bench) -> dict[str, Any]:
     rows["http_call"] = await calls.http_call(bench)
     rows["in_flight"] = await in_flight.in_flight(bench)
     rows["timers"] = await timers.timers(bench)
+    rows["bloat"] = await bloat.bloat(bench)
     rows["overload"] = await overload.overload(bench, rows["pipeline"]["completed_per_s"])
     return rows

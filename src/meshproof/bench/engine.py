@@ -43,6 +43,8 @@ class Scale:
     overload_s: float
     in_flight: int
     timers: int
+    bloat_s: float
+    """How long a transaction is held open."""
     build_s_max: float = 60.0
     statistics_s: float = 1.2
     """Backends report their statistics once a second at most."""

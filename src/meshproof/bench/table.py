@@ -61,6 +61,14 @@ def table(document: dict[str, Any]) -> Table:
         "",
         f"{row['timers']:,} of one moment: the last fired {row['last_fired_s']:.2f} s after it, {row['early']} early",
     )
+    row = rows["bloat"]
+    grid.add_row(
+        "bloat",
+        f"{row['held_end']['completed_per_s']:,.0f}",
+        "",
+        f"after {row['held_s']:,.0f} s with a transaction open, {row['before']['completed_per_s']:,.0f} before;"
+        f" {row['dead_max']:,} dead rows; runs start after {ms(row['held_end']['start_ms'])}",
+    )
     row = rows["overload"]
     grid.add_row(
         "overload",
