@@ -87,7 +87,7 @@ class Settings:
     )
     schema_check_ms: float = setting(
         100.0,
-        "How long the payloads of one request may be checked against the schema of their endpoint; over it 422.",
+        "CPU time the payloads of one request may take to be checked against the schema of their endpoint; over it 422.",
         least=1,
         most=10_000,
     )

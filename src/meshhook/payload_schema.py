@@ -5,7 +5,8 @@ backtracks, references that double, a long list whose items must differ. No subs
 check itself is bounded: a timer interrupts it, inside a regular expression too. A payload that could not be checked in time is
 refused; so is a schema that can't be checked against the smallest payloads.
 
-The timer is the process's own (``ITIMER_REAL``), so checks are made in the main thread, where the event loop runs.
+The timer is the process's own (``ITIMER_VIRTUAL``), so checks are made in the main thread, where the event loop runs. It counts
+CPU time: on a machine that is busy with other things, no payload is refused for what is not its fault.
 """
 
 from __future__ import annotations
@@ -98,19 +99,19 @@ def within(seconds: float, do: Callable[[], T]) -> T:
         if armed:
             raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGVTALRM, interrupt)
     collecting = gc.isenabled()
     gc.disable()  # nothing is swallowed more reliably than what strikes in somebody's callback of the collector
     try:
         # Again and again: should it strike where exceptions are swallowed (a destructor), the next one does it.
-        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds, _AGAIN_S)
         try:
             return do()
         finally:
             armed = False
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
         if collecting:
             gc.enable()
 
