@@ -14,7 +14,7 @@ from typing import Final
 
 from meshhook import audit
 from meshhook.db.connect import Connection, Row
-from meshhook.errors import VaultError
+from meshhook.errors import ConfigError, VaultError
 from meshhook.key_source import Keys, KeySource
 from meshhook.sealing import SealingKey, data_key_place
 
@@ -49,13 +49,17 @@ class Keychain:
         """The key-encryption key with this fingerprint; the source is read again when it is not known.
 
         Raises:
-            VaultError: the source does not have it. ConfigError: the source can't be read.
+            VaultError: the source does not have it, or can't be read.
         """
         async with self._loading:
             now = self._clock()
             if id not in self._keks and now - self._missing.get(id, float("-inf")) >= _MISSING_S:
-                await self.load()
-                self._missing[id] = now
+                try:
+                    await self.load()
+                except ConfigError as error:  # a setting was right at the start: who calls meets a vault that is closed
+                    raise VaultError(str(error)) from None
+                finally:
+                    self._missing[id] = now
         if id not in self._keks:
             raise VaultError(
                 f"Secrets are kept under the key {id}, and {self.source.words} does not hold it. Add that key: the setting "
@@ -83,7 +87,7 @@ class Keychain:
         """A data key out of its row.
 
         Raises:
-            VaultError: its key-encryption key is not known, or the row was changed. ConfigError: the source can't be read.
+            VaultError: its key-encryption key is not known, or the row was changed.
         """
         known = self._opened.get((project_id, version, wrapped))
         if known is not None:

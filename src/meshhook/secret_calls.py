@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from meshhook.errors import ConfigError, DatabaseError, ExpressionError, UnknownSecret, VaultError
+from meshhook.errors import DatabaseError, ExpressionError, UnknownSecret, VaultError
 from meshhook.masking import Mask
 from meshhook.model import Call, CallError, Request, Response
 from meshhook.vault import Vault
@@ -42,7 +42,7 @@ class SecretCalls:
             values = await self._vault.reveal(await self._project(version_id), call.secrets)
         except UnknownSecret as error:
             return CallError("secret", str(error), "no")
-        except (VaultError, ConfigError, DatabaseError) as error:
+        except (VaultError, DatabaseError) as error:
             return CallError("vault", f"the secrets of this call can't be read: {error}", "no")
         mask = Mask(values)
         try:

@@ -111,6 +111,15 @@ async def test_nothing_opens_without_the_right_key(db: Database, keychain: Keych
         await set_secret(db, Keychain(elsewhere), await keys.save_project(db, "other"), "token", b"value one")
 
 
+async def test_a_source_that_can_not_be_read_any_more_closes_the_vault(
+    db: Database, keychain: Keychain, source: KeySource
+) -> None:
+    await set_secret(db, keychain, 0, "token", b"value one")
+    Path(source.place).chmod(0o644)
+    with pytest.raises(VaultError, match="chmod 600"):
+        await Vault(db, Keychain(source), actor="worker:w2").reveal(0, ["token"])
+
+
 async def test_nothing_is_sealed_where_there_is_no_key(db: Database, sql: Connection, tmp_path: Path) -> None:
     nowhere = Keychain(KeySource("file", str(tmp_path / "missing.key")))
     with pytest.raises(VaultError, match="no key to keep secrets under"):
