@@ -26,7 +26,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM added) THEN
         RETURN NULL;
     END IF;
-    PERFORM pg_advisory_xact_lock_shared(meshhook.feed_lock(pg_sequence_last_value('meshhook.feed_place')));
+    IF current_setting('meshhook.in_feed', true) IS DISTINCT FROM 'yes' THEN
+        PERFORM pg_advisory_xact_lock_shared(meshhook.feed_lock(pg_sequence_last_value('meshhook.feed_place')));
+        PERFORM set_config('meshhook.in_feed', 'yes', true);
+    END IF;
     INSERT INTO meshhook.feed (shard, place, at, run_ids, seqs)
     SELECT a.shard, nextval('meshhook.feed_place'), max(a.at), array_agg(a.run_id), array_agg(a.seq)
     FROM (SELECT n.shard, n.run_id, n.seq, n.at FROM added n ORDER BY n.seq) a

@@ -147,6 +147,37 @@ async def test_a_place_that_was_rolled_back_holds_nobody_up(database: str, sql: 
     assert await told(feed) == [(kept.run_id, 1)]
 
 
+async def test_a_transaction_that_appends_often_holds_one_lock_and_is_told_whole(
+    database: str, sql: Connection, feed: Feed
+) -> None:
+    endpoint = await publish(sql, chain("input"))
+    accept = (
+        "SELECT meshhook.accept(0::smallint, ARRAY[$1::uuid], ARRAY[$2::int], '{null}', '{null}', ARRAY['{}'], '1 h')"
+    )
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    many = [delivery(endpoint).run_id for _ in range(50)]
+    transaction = sql.transaction()
+    await transaction.start()
+    for run_id in many[:49]:
+        await sql.execute(accept, run_id, endpoint)
+    with pytest.raises(asyncpg.PostgresError):  # a part that is rolled back takes nothing with it
+        async with sql.transaction():
+            await sql.execute(accept, many[0], endpoint)
+    await sql.execute(accept, many[49], endpoint)
+    assert await sql.fetchval(locks) == 1
+    async with pool(database) as opened:
+        other = delivery(endpoint)
+        await Store(opened).accept(0, [other], DAY)
+        assert await told(feed) == []
+    await transaction.commit()
+
+    assert await sql.fetchval(locks) == 0
+    assert [run for run, _ in await told(feed)] == [*many, other.run_id]
+    async with sql.transaction():  # the next one takes a lock again
+        await sql.execute(accept, delivery(endpoint).run_id, endpoint)
+        assert await sql.fetchval(locks) == 1
+
+
 async def test_transactions_that_write_no_journal_hold_nobody_up(store: Store, sql: Connection, feed: Feed) -> None:
     endpoint = await publish(sql, chain("input"))
     async with sql.transaction():

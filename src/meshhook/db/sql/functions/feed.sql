@@ -17,6 +17,24 @@ BEGIN
     RETURN least(v_last, v_held);
 END $$;
 
+-- note_in_feed: what the trigger on the journal does (migration 0005). A transaction takes the lock once: its first is the lowest,
+-- and one that appends ten thousand times must not fill the lock table. The setting ends with the transaction, as the lock does.
+CREATE OR REPLACE FUNCTION meshhook.note_in_feed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM added) THEN
+        RETURN NULL;
+    END IF;
+    IF current_setting('meshhook.in_feed', true) IS DISTINCT FROM 'yes' THEN
+        PERFORM pg_advisory_xact_lock_shared(meshhook.feed_lock(pg_sequence_last_value('meshhook.feed_place')));
+        PERFORM set_config('meshhook.in_feed', 'yes', true);
+    END IF;
+    INSERT INTO meshhook.feed (shard, place, at, run_ids, seqs)
+    SELECT a.shard, nextval('meshhook.feed_place'), max(a.at), array_agg(a.run_id), array_agg(a.seq)
+    FROM (SELECT n.shard, n.run_id, n.seq, n.at FROM added n ORDER BY n.seq) a
+    GROUP BY a.shard;
+    RETURN NULL;
+END $$;
+
 -- told: the events of a journal row for whoever watches. One longer than 64 KiB is told of by its type and its size alone:
 -- whoever needs it reads it from the run.
 CREATE OR REPLACE FUNCTION meshhook.told(p_events json) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
