@@ -49,6 +49,7 @@ class Vault:
         self._clock = clock
         self._known: dict[tuple[int, str], _Known] = {}
         self._noted: dict[tuple[int, str], float] = {}
+        self._generation = 0
         self._reading = asyncio.Lock()
 
     async def check(self) -> None:
@@ -67,6 +68,7 @@ class Vault:
 
     def forget(self) -> None:
         """Read everything anew: something was changed."""
+        self._generation += 1
         self._known.clear()
 
     async def reveal(self, project_id: int, names: Collection[str]) -> dict[str, bytes]:
@@ -83,27 +85,35 @@ class Vault:
         Raises:
             As ``reveal``.
         """
-        if not self._is_ready(project_id, names):
+        found = self._remembered(project_id, names)
+        if found is None:
             async with self._reading:
-                if not self._is_ready(project_id, names):
-                    await self._read(project_id, names)
-                    await self._note_use(project_id, names)
-        found = {name: list(self._known[project_id, name].values) for name in names}
+                found = self._remembered(project_id, names)
+                if found is None:
+                    found = await self._read(project_id, names)
+                    await self._note_use(project_id, [name for name, values in found.items() if values])
         if missing := sorted(name for name, values in found.items() if not values):
             raise UnknownSecret(missing)
+        return {name: list(values) for name, values in found.items()}
+
+    def _remembered(self, project_id: int, names: Collection[str]) -> dict[str, tuple[bytes, ...]] | None:
+        """What is known of these secrets, when it is fresh and their use in this minute is recorded."""
+        now = self._clock()
+        found = {}
+        for name in names:
+            known = self._known.get((project_id, name))
+            if known is None or now - known.read_at >= FRESH_S:
+                return None
+            if known.values and not self._is_noted(project_id, name, now):
+                return None
+            found[name] = known.values
         return found
 
-    def _is_ready(self, project_id: int, names: Collection[str]) -> bool:
-        now = self._clock()
-        return all(
-            (known := self._known.get((project_id, name))) is not None
-            and now - known.read_at < FRESH_S
-            and (not known.values or now - self._noted.get((project_id, name), float("-inf")) < _MINUTE_S)
-            for name in names
-        )
+    def _is_noted(self, project_id: int, name: str, now: float) -> bool:
+        return now - self._noted.get((project_id, name), float("-inf")) < _MINUTE_S
 
-    async def _read(self, project_id: int, names: Collection[str]) -> None:
-        read_at = self._clock()
+    async def _read(self, project_id: int, names: Collection[str]) -> dict[str, tuple[bytes, ...]]:
+        read_at, generation = self._clock(), self._generation
         rows = await self._database.read(
             """
             SELECT s.name, s.version, s.sealed, s.data_key, k.kek, k.wrapped
@@ -114,14 +124,16 @@ class Vault:
             project_id,
             [name for name in names if is_secret_name(name)],
         )
-        values: dict[str, list[bytes]] = {name: [] for name in names}
+        values: dict[str, tuple[bytes, ...]] = dict.fromkeys(names, ())
         for row in rows:
-            values[row["name"]].append(await self._opened(project_id, row))
+            values[row["name"]] += (await self._opened(project_id, row),)
+        for name, found in values.items():
+            masking.remember(name, found)
         if len(self._known) + len(values) > _KNOWN_MAX:
             self._known.clear()
-        for name, found in values.items():
-            self._known[project_id, name] = _Known(read_at, tuple(found))
-            masking.remember(name, found)
+        if generation == self._generation:  # else something was changed while we read
+            self._known |= {(project_id, name): _Known(read_at, found) for name, found in values.items()}
+        return values
 
     async def _opened(self, project_id: int, row: Row) -> bytes:
         key = await self._keychain.open(project_id, row["data_key"], row["kek"], row["wrapped"])
@@ -129,12 +141,7 @@ class Vault:
 
     async def _note_use(self, project_id: int, names: Collection[str]) -> None:
         now = self._clock()
-        used = [
-            name
-            for name in names
-            if self._known[project_id, name].values
-            and now - self._noted.get((project_id, name), float("-inf")) >= _MINUTE_S
-        ]
+        used = [name for name in names if not self._is_noted(project_id, name, now)]
         if not used:
             return
         async with self._database.transaction() as connection:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -118,6 +119,24 @@ async def test_a_source_that_can_not_be_read_any_more_closes_the_vault(
     Path(source.place).chmod(0o644)
     with pytest.raises(VaultError, match="chmod 600"):
         await Vault(db, Keychain(source), actor="worker:w2").reveal(0, ["token"])
+
+
+async def test_what_is_forgotten_while_it_is_read_is_handed_out_and_not_remembered(
+    db: Database, keychain: Keychain, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_secret(db, keychain, 0, "token", b"value one")
+    opened = vault._opened
+
+    async def changed_meanwhile(*arguments: Any) -> bytes:
+        value = await opened(*arguments)
+        monkeypatch.setattr(vault, "_opened", opened)
+        await set_secret(db, keychain, 0, "token", b"value two")
+        vault.forget()
+        return value
+
+    monkeypatch.setattr(vault, "_opened", changed_meanwhile)
+    assert await vault.reveal(0, ["token"]) == {"token": b"value one"}
+    assert await vault.reveal(0, ["token"]) == {"token": b"value two"}
 
 
 async def test_nothing_is_sealed_where_there_is_no_key(db: Database, sql: Connection, tmp_path: Path) -> None:
