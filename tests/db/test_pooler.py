@@ -146,3 +146,24 @@ async def test_the_whole_engine_works_through_it(pooled: str, database: str, sql
         assert await sql.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'") == 0
     assert set(reader.seen) == await stored(sql)
     assert len(reader.seen) == len(set(reader.seen))
+
+
+async def test_callers_get_their_answers_through_it(pooled: str, sql: asyncpg.Connection) -> None:
+    """Nobody hears a NOTIFY here, so answers are looked for; and the rate limit holds."""
+    await publish(sql, chain("input", "input.n"))
+    config = '{"mode":"sync","wait_s":30,"rate_limit":{"quota":20,"window_s":86400}}'
+    await sql.execute("UPDATE meshhook.endpoints SET config = $1", config)
+    async with (
+        Running("serve", pooled) as api,
+        Running("work", pooled),
+        aiohttp.ClientSession(api.url) as session,
+    ):
+
+        async def ask(n: int) -> tuple[int, object]:
+            async with session.post("/hooks/work", json={"n": n}) as answer:
+                return answer.status, await answer.json(content_type=None) if answer.status == 200 else None
+
+        answers = await asyncio.gather(*(ask(n) for n in range(30)))
+        assert sum(status == 429 for status, _ in answers) == 10
+        assert all(value == n for n, (status, value) in enumerate(answers) if status == 200)
+        assert sum(status == 200 for status, _ in answers) == 20
