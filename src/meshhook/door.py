@@ -78,6 +78,11 @@ class Door:
             return None
         return 1
 
+    def charge(self, count: int) -> None:
+        """Count what came in beside one delivery that was let in: the further events of a batch."""
+        if self.rate is not None:
+            self._tokens -= count
+
     def _pace(self, pressure: Pressure, now: float) -> float:
         """Runs the workers complete a second, smoothed; a worker that left takes its count with it, which is no pace."""
         if self._seen is None or pressure.workers == 0:

@@ -33,6 +33,14 @@ def test_behind_busy_workers_less_comes_in_than_they_complete() -> None:
     assert 6_000 < admitted(subject, 1.0, 1.0, 50_000) < 7_500
 
 
+def test_a_batch_counts_by_its_events() -> None:
+    subject = door()
+    subject.observe(busy(2.0, 0), 0.0)
+    subject.observe(busy(3.0, 8_000), 1.0)
+    subject.charge(3_400)
+    assert 2_500 < admitted(subject, 1.0, 1.0, 50_000) < 4_000
+
+
 def test_it_opens_again_when_they_have_caught_up() -> None:
     subject = door()
     subject.observe(busy(2.0, 0), 0.0)

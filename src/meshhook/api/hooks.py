@@ -189,6 +189,7 @@ class Hooks:
         stamp = await self._stamp(config, endpoint, body)
         if isinstance(made, Batch):
             self._backlogs.admit(endpoint.project_id, len(made.items) - 1)
+            self._door.charge(len(made.items) - 1)
             answer = await accept_batch(self._acceptor, endpoint.id, made, scope.path, stamp)
         else:
             sync = config.mode == "sync"
