@@ -49,10 +49,11 @@ _EVENT: Final = """
     * EXCLUDE (members), members[1] AS node, members[2] AS port, members[3] AS owner, members[4] AS error_type,
     epoch_us(TRY_CAST(members[5] AS TIMESTAMPTZ)) AS until_us, TRY_CAST(members[6] AS INTEGER) AS attempt,
     members[7] AS sent, epoch_us(TRY_CAST(members[8] AS TIMESTAMPTZ)) AS retry_us,
-    TRY_CAST(members[9] AS INTEGER) AS error_status
+    TRY_CAST(members[9] AS INTEGER) AS error_status, TRY_CAST(members[10] AS INTEGER) AS count
     FROM (SELECT *, CASE WHEN type NOT IN ('run.accepted', 'run.completed')
                          THEN TRY(json_extract_string(event, ['$.node', '$.port', '$.owner', '$.error.type', '$.until',
-                                                              '$.attempt', '$.sent', '$.retry_at', '$.error.status']))
+                                                              '$.attempt', '$.sent', '$.retry_at', '$.error.status',
+                                                              '$.count']))
                     END AS members FROM lines)"""
 
 
@@ -300,6 +301,9 @@ def _name_facts(facts: Facts) -> None:
     facts.con.execute("CREATE TABLE scenarios (scenario VARCHAR, endpoint VARCHAR, workflow VARCHAR)")
     for name, place in sorted(scenarios.items()):
         facts.con.execute("INSERT INTO scenarios VALUES (?, ?, ?)", [name, place["endpoint"], place["workflow"]])
+    facts.con.execute(
+        "CREATE TABLE reading AS SELECT $1::BIGINT AS read_us", [facts.documents.get("read", {}).get("at_us")]
+    )
     facts.con.execute(files("meshproof").joinpath("facts.sql").read_text("utf-8"))
 
 

@@ -48,7 +48,7 @@ GROUP BY endpoint, delivery;
 
 CREATE VIEW runs AS
 SELECT r.run_id, r.shard, r.workflow, r.version, r.endpoint, r.delivery_key AS delivery, r.status, r.epoch, r.finished_us,
-       r.status IN ('completed', 'failed')             AS finished
+       r.status IN ('completed', 'failed', 'cancelled') AS finished
 FROM run_lines r;
 
 -- Runs of the same shape went the same way, so each shape is judged once. A mark is one event without time and data; marks are
@@ -62,6 +62,7 @@ SELECT e.run_id,
                             coalesce(e.error_type, ''),
                             CASE e.type WHEN 'call.started' THEN e.attempt::VARCHAR
                                         WHEN 'call.failed' THEN e.attempt || if(e.retry_us IS NULL, ' last', ' again')
+                                        WHEN 'loop.begun' THEN e.count::VARCHAR
                                         ELSE '' END),
                   chr(30) ORDER BY e.seq, e.row_seq, e.at_us)  AS shape
 FROM events e
@@ -88,16 +89,16 @@ CREATE TABLE leases AS
 WITH story AS (
     SELECT *, lead(type) OVER later AS ended_by, lead(at_us) OVER later AS ended_us, lead(until_us) OVER later AS expired_us
     FROM events
-    WHERE type IN ('lease.taken', 'lease.released', 'lease.expired', 'run.completed', 'run.failed')
+    WHERE type IN ('lease.taken', 'lease.released', 'lease.expired', 'run.completed', 'run.failed', 'run.cancelled')
     WINDOW later AS (PARTITION BY run_id ORDER BY seq, row_seq, at_us))
 SELECT run_id, seq, epoch, owner, at_us AS taken_us, until_us, ended_by,
        CASE WHEN ended_by = 'lease.expired' THEN greatest(until_us, expired_us)
-            WHEN ended_by IN ('lease.released', 'run.completed', 'run.failed') THEN ended_us
+            WHEN ended_by IN ('lease.released', 'run.completed', 'run.failed', 'run.cancelled') THEN ended_us
             ELSE until_us END                          AS end_us
 FROM story
 WHERE type = 'lease.taken';
 
--- An attempt ends by the next thing the journal says of its node.
+-- An attempt ends by the next thing the journal says of its node. A node is a path; its name is the last part of it.
 CREATE TABLE calls AS
 WITH story AS (
     SELECT *, lead(type) OVER later AS ended_by, lead(at_us) OVER later AS ended_us, lead(error_type) OVER later AS error,
@@ -105,7 +106,7 @@ WITH story AS (
     FROM events
     WHERE type IN ('call.started', 'call.failed', 'step.completed', 'step.failed')
     WINDOW later AS (PARTITION BY run_id, node ORDER BY seq, row_seq, at_us))
-SELECT s.run_id, j.scenario, s.node, s.attempt, s.epoch, s.seq, s.claimed_us, s.at_us AS started_us,
+SELECT s.run_id, j.scenario, s.node, regexp_replace(s.node, '^.*[.]', '') AS name, s.attempt, s.epoch, s.seq, s.claimed_us, s.at_us AS started_us,
        s.ended_by, s.ended_us, s.error, s.status, s.again_us AS retry_us
 FROM story s LEFT JOIN journals j USING (run_id)
 WHERE s.type = 'call.started';
@@ -116,7 +117,7 @@ WITH story AS (
     FROM events
     WHERE type IN ('timer.set', 'step.completed', 'step.failed')
     WINDOW later AS (PARTITION BY run_id, node ORDER BY seq, row_seq, at_us))
-SELECT s.run_id, j.scenario, s.node, s.seq, s.claimed_us, s.at_us AS set_us, s.until_us, s.ended_by, s.ended_us
+SELECT s.run_id, j.scenario, s.node, regexp_replace(s.node, '^.*[.]', '') AS name, s.seq, s.claimed_us, s.at_us AS set_us, s.until_us, s.ended_by, s.ended_us
 FROM story s LEFT JOIN journals j USING (run_id)
 WHERE s.type = 'timer.set';
 
@@ -125,4 +126,6 @@ SELECT *,
        TRY_CAST(split_part(key, '/', 1) AS UUID)                           AS run_id,
        substr(key, strpos(key, '/') + 1)                                   AS node,
        row_number() OVER (PARTITION BY key ORDER BY at_us, attempt)        AS number
-FROM receipts;
+FROM receipts
+-- What came after the database was read is not in what was read: a run may have been at work still.
+WHERE at_us <= coalesce((SELECT read_us FROM reading), at_us);

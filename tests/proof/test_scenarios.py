@@ -252,6 +252,7 @@ def test_only_scenarios_with_calls_want_a_sink() -> None:
     assert [name for name in scenarios.names() if is_wanted([scenarios.load(name).definition])] == [
         "call",
         "calls",
+        "fan_out",
         "http_call",
         "retry_storm",
         "slow_call",
@@ -265,3 +266,14 @@ def test_calls_in_a_row_are_a_chain_of_hashes() -> None:
     assert model("calls", {"token": "00ff", "number": 1}) == ("completed", token)
     receipt = hashlib.sha256(b"00ff").hexdigest()
     assert model("call", {"token": "00ff"}) == model("slow_call", {"token": "00ff"}) == ("completed", receipt)
+
+
+def test_a_fan_out_gives_what_each_item_gave_in_their_order() -> None:
+    items = [
+        {"token": "a", "script": "503 200;ms=1"},
+        {"token": "b", "script": "422"},
+        {"token": "c", "script": "200"},
+    ]
+    receipts = [hashlib.sha256(b"a").hexdigest(), "refused 1", hashlib.sha256(b"c").hexdigest()]
+    assert model("fan_out", {"items": items}) == ("completed", {"count": 3, "receipts": receipts})
+    assert model("fan_out", {"items": []}) == ("completed", {"count": 0, "receipts": []})

@@ -49,7 +49,12 @@ async def run(out: Path, scale: Scale, display: Display, reaper: Reaper) -> dict
     logs = prepare_folder(reaper.folder / "bench")
     incidents = Incidents(logs / "incidents.ndjson")
     # As many calls as there are to be; they all go to one host.
-    settings = {"outbound_allow": "127.0.0.0/8", "calls_max": str(scale.in_flight), "calls_per_host_max": "0"}
+    settings = {
+        "outbound_allow": "127.0.0.0/8",
+        "calls_max": str(scale.in_flight),
+        "calls_per_host_max": "0",
+        "circuit_failures": "0",
+    }
     target = Embedded(workers=1, incidents=incidents, reaper=reaper, logs=logs / "logs", settings=settings)
     sink = Sink(free_port(), folder=logs / "effects", logs=logs / "logs", reaper=reaper, incidents=incidents)
     reader = Reader(target.dsn)

@@ -34,9 +34,12 @@ def ask(facts: Facts) -> None:
 
 
 def nodes(facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every node of every definition of the plan, with its scenario."""
+    """Every node of every definition of the plan, with its scenario; those of the bodies of loops too."""
     for name, place in sorted(facts.plan["scenarios"].items()):
-        for node in place["definition"]["nodes"]:
+        todo = list(place["definition"]["nodes"])
+        while todo:
+            node = todo.pop()
+            todo += node.get("config", {}).get("body", {}).get("nodes", []) if node["type"] == "loop" else []
             yield name, node
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshproof.judge.graph import Graph
-
 
 @dataclass
 class Attempt:
@@ -26,17 +24,16 @@ class Attempt:
 class Calls:
     """Every call of one run that was begun."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self) -> None:
         self._last: dict[str, Attempt] = {}
 
     @property
     def known(self) -> list[str]:
-        """The nodes with a call that was begun."""
+        """The paths of the calls that were begun."""
         return list(self._last)
 
-    def start(self, node: str, number: int, epoch: int) -> str:
-        """An attempt begins."""
+    def start(self, node: str, number: int, epoch: int, most: int) -> str:
+        """An attempt begins, of `most` in all."""
         last = self._last.get(node)
         self._last[node] = Attempt(number, epoch)
         if last is not None and last.under_way:
@@ -45,23 +42,23 @@ class Calls:
             return f"attempt {number} of {node} begins, though attempt {last.number} was the last"
         if number != (1 if last is None else last.number + 1):
             return f"attempt {number} of {node} follows attempt {0 if last is None else last.number}"
-        if number > (most := self._graph.attempts_max(node)):
+        if number > most:
             return f"attempt {number} of {node}, which has {most} in all"
         return ""
 
-    def fail(self, node: str, number: int, epoch: int, error: str, *, again: bool) -> str:
-        """An attempt has failed."""
+    def fail(self, node: str, number: int, epoch: int, error: str, most: int, *, again: bool, deadline: bool) -> str:
+        """An attempt has failed. `deadline`: the step may only take so long, which anybody can tell by the clock."""
         last = self._last.get(node)
         if last is None or not last.under_way or last.number != number:
             return f"attempt {number} of {node} fails, and is not under way"
         last.under_way, last.again = False, again
         if error == "unknown" and epoch == last.epoch:
             return f"attempt {number} of {node} is of unknown fate, but epoch {epoch} made it itself"
-        if error != "unknown" and epoch != last.epoch:
+        if error != "unknown" and epoch != last.epoch and not (deadline and error == "timeout"):
             return (
                 f"attempt {number} of {node} was made under epoch {last.epoch}; epoch {epoch} cannot know how it ended"
             )
-        if again and number >= (most := self._graph.attempts_max(node)):
+        if again and number >= most:
             return f"attempt {number} of {node} is to be followed by another, and has {most} in all"
         return ""
 

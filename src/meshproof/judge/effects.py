@@ -137,7 +137,7 @@ def explained(facts: Facts) -> Finding:
         SELECT NULL, NULL, c.run_id,
                format('attempt {} of {} timed out after {} ms, and had {} ms',
                       c.attempt, c.node, (c.ended_us - c.started_us) // 1000, a.timeout_us // 1000)
-        FROM calls c JOIN asked_calls a ON a.scenario = c.scenario AND a.node = c.node
+        FROM calls c JOIN asked_calls a ON a.scenario = c.scenario AND a.node = c.name
         WHERE c.ended_by = 'call.failed' AND c.error = 'timeout' AND c.ended_us - c.started_us < a.timeout_us""",
             # A connection breaks when the sink breaks it, or when something happens to one of the processes.
             """

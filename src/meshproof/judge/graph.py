@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 OUT: Final = "out"
+TIMEOUT: Final = "timeout"
+ERROR: Final = "error"
 ATTEMPTS: Final = 3
 """How often an `http_call` is tried in all when its definition does not say."""
 
@@ -24,6 +26,7 @@ class Edge(NamedTuple):
 class Graph:
     """Nodes by their id, and the edges that leave and reach them."""
 
+    nodes: Mapping[str, Mapping[str, Any]]
     types: Mapping[str, str]
     configs: Mapping[str, Mapping[str, Any]]
     leaving: Mapping[str, tuple[Edge, ...]]
@@ -38,7 +41,15 @@ class Graph:
         if self.types[node] == "branch":
             config = self.configs[node]
             return {condition["port"] for condition in config["conditions"]} | {config.get("default", "default")}
-        return {OUT}
+        return {OUT, TIMEOUT} if self.types[node] == "wait_event" else {OUT}
+
+    def on_error(self, node: str) -> str:
+        """What its failure does: `fail`, `continue` or `port`."""
+        return str(self.nodes[node].get("on_error", "fail"))
+
+    def has_deadline(self, node: str) -> bool:
+        """Whether the step may only take so long, attempts and waits included."""
+        return "timeout_s" in self.nodes[node]
 
     def attempts_max(self, node: str) -> int:
         """How often the call of a node may be tried."""
@@ -54,6 +65,7 @@ def graph(definition: Mapping[str, Any]) -> Graph:
         arriving[edge.target].append(edge)
     nodes = definition["nodes"]
     return Graph(
+        nodes={node["id"]: node for node in nodes},
         types={node["id"]: node["type"] for node in nodes},
         configs={node["id"]: node.get("config", {}) for node in nodes},
         leaving={source: tuple(edges) for source, edges in leaving.items()},

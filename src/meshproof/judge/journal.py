@@ -66,7 +66,7 @@ def ending(facts: Facts) -> Finding:
         """
         SELECT r.endpoint, r.delivery, r.run_id, 'is ' || r.status || ', but its journal has no terminal event'
         FROM runs r JOIN shaped USING (run_id) JOIN shapes s USING (id)
-        WHERE r.finished AND s.status NOT IN ('completed', 'failed')""",
+        WHERE r.finished AND s.status NOT IN ('completed', 'failed', 'cancelled')""",
     )
 
 
@@ -181,19 +181,24 @@ def whole(facts: Facts) -> Finding:
         FROM (SELECT s.run_id, s.at_us, s.status, s.seq, max_by(e.type, e.seq) AS type,
                      coalesce(max_by(e.type, e.seq) FILTER (e.type LIKE 'lease.%'), '') AS lease,
                      coalesce(list(e.node) FILTER (e.type LIKE 'step.%'), []) AS ended,
-                     coalesce(list(e.node) FILTER (e.type IN ('timer.set', 'call.started')), []) AS begun,
+                     coalesce(list(e.node) FILTER (
+                         e.type IN ('timer.set', 'call.started', 'wait.set', 'child.started')), []) AS begun,
+                     coalesce(max_by(e.type, e.seq) FILTER (e.type IN ('run.paused', 'run.resumed')), '') AS told_to,
                      CASE max_by(e.type, e.seq)
                          WHEN 'run.accepted' THEN 'queued'
                          WHEN 'run.completed' THEN 'completed'
                          WHEN 'run.failed' THEN 'failed'
+                         WHEN 'run.cancelled' THEN 'cancelled'
                          ELSE CASE WHEN lease = 'lease.taken' THEN 'running'
+                                   WHEN told_to = 'run.paused' THEN 'paused'
                                    WHEN len(list_filter(begun, lambda n: NOT list_contains(ended, n))) > 0 THEN 'waiting'
                                    ELSE 'running' END END AS told
               FROM (SELECT DISTINCT run_id, at_us, status, seq FROM seen WHERE status <> 'absent') s
               JOIN events e ON e.run_id = s.run_id AND e.seq <= s.seq
               GROUP BY s.run_id, s.at_us, s.status, s.seq
               HAVING max(e.seq) = s.seq)
-        WHERE status <> told""",
+        -- Without a lease so far it is queued still, though something may be written: a loop is begun, its calls find no room.
+        WHERE status <> told AND NOT (lease = '' AND told = 'running' AND status = 'queued')""",
     )
 
 

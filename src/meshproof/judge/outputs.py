@@ -93,7 +93,8 @@ _FINISHED: Final = """
         WHERE e.type = 'step.completed' AND hash(e.run_id) % {parts} = {part} GROUP BY e.run_id),
     ends AS (
         SELECT run_id, max_by(event, seq) AS event
-        FROM events WHERE type IN ('run.completed', 'run.failed') AND hash(run_id) % {parts} = {part} GROUP BY run_id)
+        FROM events
+        WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') AND hash(run_id) % {parts} = {part} GROUP BY run_id)
     SELECT r.run_id, r.status, ends.event AS "end", shapes.status AS folds_to, shapes.several,
            coalesce(o.nodes, []) AS leaves, coalesce(o.events, []) AS outputs, s.bodies
     FROM runs r

@@ -53,7 +53,8 @@ def fired(facts: Facts) -> Finding:
         FROM timers GROUP BY run_id, node HAVING count(*) > 1
         UNION ALL
         SELECT NULL, NULL, e.run_id, format('{} is over, and had no timer', e.node)
-        FROM events e JOIN journals j USING (run_id) JOIN asked_delays a ON a.scenario = j.scenario AND a.node = e.node
+        FROM events e JOIN journals j USING (run_id)
+        JOIN asked_delays a ON a.scenario = j.scenario AND a.node = regexp_replace(e.node, '^.*[.]', '')
         WHERE e.type = 'step.completed'
           AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.run_id = e.run_id AND t.node = e.node AND t.seq < e.seq)""",
     )
@@ -68,7 +69,7 @@ def asked(facts: Facts) -> Finding:
     if nothing := nothing_of(facts, *NO_TIMERS):
         return nothing
     checked = facts.one(
-        """SELECT count(*) FROM timers t JOIN asked_delays a ON a.scenario = t.scenario AND a.node = t.node
+        """SELECT count(*) FROM timers t JOIN asked_delays a ON a.scenario = t.scenario AND a.node = t.name
            WHERE a.seconds_us IS NOT NULL"""
     )
     if not facts.one("SELECT count(*) FROM asked_delays WHERE seconds_us IS NOT NULL"):
@@ -81,7 +82,7 @@ def asked(facts: Facts) -> Finding:
         SELECT NULL, NULL, t.run_id,
                format('{} is to last {} ms, and was set between {} and {} ms before its end', t.node, a.seconds_us // 1000,
                       (t.until_us - t.set_us) // 1000, (t.until_us - t.claimed_us) // 1000)
-        FROM timers t JOIN asked_delays a ON a.scenario = t.scenario AND a.node = t.node
+        FROM timers t JOIN asked_delays a ON a.scenario = t.scenario AND a.node = t.name
         WHERE t.until_us < t.claimed_us + a.seconds_us OR t.until_us > t.set_us + a.seconds_us""",
     )
 

@@ -49,8 +49,13 @@ class RunSettings:
     @property
     def engine_settings(self) -> dict[str, str]:
         """What an engine of our own is told beside its address and its database."""
-        # Calls go to the sink, which is one host on this machine.
-        return {"lease_s": f"{LEASE_S:g}", "outbound_allow": "127.0.0.0/8", "calls_per_host_max": "1000"}
+        # Calls go to the sink: one host on this machine, which fails on purpose and is not to be left alone for it.
+        return {
+            "lease_s": f"{LEASE_S:g}",
+            "outbound_allow": "127.0.0.0/8",
+            "calls_per_host_max": "1000",
+            "circuit_failures": "0",
+        }
 
     @property
     def drain_s(self) -> float:

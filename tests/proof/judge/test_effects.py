@@ -140,3 +140,8 @@ def test_an_attempt_before_its_time_is_told_by_the_journal(calls: Story, judged:
 def test_an_attempt_before_its_time_is_told_by_the_sink(calls: Story, judged: Judged) -> None:
     calls.receipts[2]["at_us"] = calls.receipts[1]["at_us"] + 20_000
     assert "before the time of that attempt" in judged(calls).of("effects.backoff").examples[0].why
+
+
+def test_what_came_after_the_database_was_read_is_not_held_against_it(calls: Story, judged: Judged) -> None:
+    calls.receipt(1, 2, at_us=calls.read_us + 1)
+    assert judged(calls).of("effects.counted").verdict is Verdict.PASS

@@ -101,6 +101,54 @@ def broke(attempt: int, fate: str, epoch: int = 1, error: str = "status") -> Mar
     return Mark("call.failed", epoch, "c", error_type=error, detail=f"{attempt} {fate}")
 
 
+#  each (loop, 2 at once): ask (http_call) ─ note (transform); then wait ─ child ─ answer
+LONG: dict[str, Any] = {
+    "nodes": [
+        {
+            "id": "each",
+            "type": "loop",
+            "config": {
+                "items": "input",
+                "concurrency": 2,
+                "on_error": "continue",
+                "body": {
+                    "nodes": [{"id": "ask", "type": "http_call"}, {"id": "note", "type": "transform"}],
+                    "edges": [{"from": "trigger", "to": "ask"}, {"from": "ask", "to": "note"}],
+                },
+            },
+        },
+        {"id": "wait", "type": "wait_event", "config": {"event": "paid"}},
+        {"id": "child", "type": "sub_workflow", "config": {"workflow": "other"}, "on_error": "port"},
+        {"id": "answer", "type": "respond"},
+        {"id": "sorry", "type": "transform"},
+    ],
+    "edges": [
+        {"from": "trigger", "to": "each"},
+        {"from": "each", "to": "wait"},
+        {"from": "wait", "to": "child"},
+        {"from": "child", "to": "answer"},
+        {"from": "child", "port": "error", "to": "sorry"},
+    ],
+}
+
+
+def of(type: str, node: str, detail: str = "", epoch: int = 1) -> Mark:
+    return Mark(type, epoch, node, detail=detail)
+
+
+def item(index: int) -> list[Mark]:
+    """One item of the loop, from its call to its note."""
+    asked, noted = f"each[{index}].ask", f"each[{index}].note"
+    return [of("call.started", asked, "1"), done(asked), done(noted)]
+
+
+BEGUN = of("loop.begun", "each", "2")
+LOOPED = [ACCEPTED, BEGUN, *item(0), *item(1), done("each")]
+WAITED = [*LOOPED, of("wait.set", "wait"), of("event.received", "wait"), done("wait")]
+CHILD = [*WAITED, of("child.started", "child"), of("child.ended", "child"), done("child")]
+FAILED_CHILD = [*WAITED, of("child.started", "child"), of("child.ended", "child")]
+CHILD_ERROR = Mark("step.failed", 1, "child", error_type="child")
+
 # The rules -------------------------------------------------------------------------------------------------------------
 
 LEASE = Mark("lease.taken", 1, owner="w1")
@@ -150,6 +198,33 @@ LEGAL = {
             Mark("run.failed", 1, error_type="expression"),
         ],
     ),
+    "a loop, an event, a child, an answer": (
+        graph(LONG),
+        [*CHILD, of("run.responded", "answer"), done("answer"), END],
+    ),
+    "items side by side": (
+        graph(LONG),
+        [ACCEPTED, BEGUN, item(1)[0], item(0)[0], *item(0)[1:], *item(1)[1:], done("each")],
+    ),
+    "a loop over nothing": (graph(LONG), [ACCEPTED, of("loop.begun", "each", "0"), done("each")]),
+    "an item that fails, and the loop goes on": (
+        graph(LONG),
+        [
+            *(ACCEPTED, BEGUN, item(0)[0], Mark("call.failed", 1, "each[0].ask", detail="1 last")),
+            *(Mark("step.failed", 1, "each[0].ask", error_type="call"), *item(1), done("each")),
+        ],
+    ),
+    "a child that fails, by the port error": (
+        graph(LONG),
+        [*FAILED_CHILD, CHILD_ERROR, done("child", port="error"), done("sorry"), END],
+    ),
+    "paused and resumed": (CHAIN, [ACCEPTED, of("run.paused", ""), of("run.resumed", ""), done("a"), done("b"), END]),
+    "cancelled in the middle": (CHAIN, [ACCEPTED, done("a"), of("run.cancelled", "")]),
+    "cancelled while paused": (CHAIN, [ACCEPTED, of("run.paused", ""), of("run.cancelled", "")]),
+    "a run that took too long": (
+        CHAIN,
+        [ACCEPTED, of("deadline.set", ""), Mark("run.failed", 1, error_type="timeout")],
+    ),
     "all of two": (parallel("all"), [ACCEPTED, done("b"), done("a"), done("j"), END]),
     "any of two": (parallel("any"), [ACCEPTED, done("b"), done("j"), done("a"), END]),
 }
@@ -168,7 +243,7 @@ ILLEGAL = {
     "accepted under a claim": (CHAIN, [Mark("run.accepted", 1), done("a"), done("b"), END], "journal.legal"),
     "an event after the end": (CHAIN, [ACCEPTED, done("a"), done("b"), END, LEASE], "journal.ending"),
     "two ends": (CHAIN, [ACCEPTED, done("a"), done("b"), END, END], "journal.ending"),
-    "an unknown event": (CHAIN, [ACCEPTED, Mark("run.paused", 1), done("a"), done("b"), END], "journal.legal"),
+    "an unknown event": (CHAIN, [ACCEPTED, Mark("run.vanished", 1), done("a"), done("b"), END], "journal.legal"),
     "an unknown node": (CHAIN, [ACCEPTED, done("x"), done("a"), done("b"), END], "journal.legal"),
     "an unknown port": (
         graph(FORK),
@@ -269,6 +344,67 @@ ILLEGAL = {
         [ACCEPTED, began(1), Mark("run.failed", 1, error_type="call")],
         "journal.legal",
     ),
+    "an item of a loop that was not begun": (graph(LONG), [ACCEPTED, *item(0)], "journal.order"),
+    "an item too many": (graph(LONG), [ACCEPTED, BEGUN, *item(2)], "journal.order"),
+    "more items at once than may be": (
+        graph(LONG),
+        [ACCEPTED, of("loop.begun", "each", "3"), item(0)[0], item(1)[0], item(2)[0]],
+        "journal.order",
+    ),
+    "a loop ends before its items": (graph(LONG), [ACCEPTED, BEGUN, *item(0), done("each")], "journal.legal"),
+    "a loop ends that was not begun": (graph(LONG), [ACCEPTED, done("each")], "journal.legal"),
+    "a loop begins twice": (graph(LONG), [ACCEPTED, BEGUN, BEGUN], "journal.once"),
+    "a step of an item out of order": (graph(LONG), [ACCEPTED, BEGUN, done("each[0].note")], "journal.order"),
+    "a step of an item ends twice": (graph(LONG), [ACCEPTED, BEGUN, *item(0)[:2], done("each[0].ask")], "journal.once"),
+    "a step no item has": (graph(LONG), [ACCEPTED, BEGUN, done("each[0].nothing")], "journal.legal"),
+    "an item after its loop": (graph(LONG), [*LOOPED, item(0)[0]], "journal.legal"),
+    "an item goes on after it failed": (
+        graph(LONG),
+        [
+            ACCEPTED,
+            BEGUN,
+            item(0)[0],
+            Mark("step.failed", 1, "each[0].ask", error_type="expression"),
+            done("each[0].note"),
+        ],
+        "journal.legal",
+    ),
+    "an event nobody waits for": (graph(LONG), [*LOOPED, of("event.received", "wait")], "journal.legal"),
+    "a wait that ends by itself": (graph(LONG), [*LOOPED, of("wait.set", "wait"), done("wait")], "journal.legal"),
+    "a time-out though the event came": (
+        graph(LONG),
+        [*LOOPED, of("wait.set", "wait"), of("event.received", "wait"), done("wait", port="timeout")],
+        "journal.legal",
+    ),
+    "two events for one wait": (
+        graph(LONG),
+        [*LOOPED, of("wait.set", "wait"), of("event.received", "wait"), of("event.received", "wait")],
+        "journal.once",
+    ),
+    "an output of a child that goes on": (
+        graph(LONG),
+        [*WAITED, of("child.started", "child"), done("child")],
+        "journal.legal",
+    ),
+    "two children": (
+        graph(LONG),
+        [*WAITED, of("child.started", "child"), of("child.started", "child")],
+        "journal.once",
+    ),
+    "a failed child by the port of those that did not": (
+        graph(LONG),
+        [*FAILED_CHILD, CHILD_ERROR, done("child"), done("answer")],
+        "journal.legal",
+    ),
+    "two answers": (
+        graph(LONG),
+        [*CHILD, of("run.responded", "answer"), of("run.responded", "answer")],
+        "journal.once",
+    ),
+    "a call while paused": (CALL, [ACCEPTED, of("run.paused", ""), began(1)], "journal.legal"),
+    "paused twice": (CHAIN, [ACCEPTED, of("run.paused", ""), of("run.paused", "")], "journal.legal"),
+    "resumed for nothing": (CHAIN, [ACCEPTED, of("run.resumed", "")], "journal.legal"),
+    "an event after it was cancelled": (CHAIN, [ACCEPTED, of("run.cancelled", ""), done("a")], "journal.ending"),
     "expired by its own claim": (
         CHAIN,
         [ACCEPTED, LEASE, Mark("lease.expired", 1, owner="w1"), done("a"), done("b"), END],
@@ -312,6 +448,8 @@ def test_folding_tells_the_status_and_whose_outputs_count(
         ([began(1), LEASE, broke(1, "again"), Mark("lease.released", 1, owner="w1")], "waiting"),
         ([began(1), done("c"), Mark("timer.set", 1, "d")], "waiting"),
         ([began(1), done("c"), Mark("timer.set", 1, "d"), done("d"), END], "completed"),
+        ([began(1), done("c"), Mark("timer.set", 1, "d"), of("run.paused", "")], "paused"),
+        ([began(1), of("run.cancelled", "")], "cancelled"),
     ],
 )
 def test_a_run_without_a_lease_waits_for_its_timers_and_attempts(marks: list[Mark], status: str) -> None:
