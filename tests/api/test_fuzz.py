@@ -27,6 +27,8 @@ TEMPLATES = [
     "/api/v1/endpoints",
     "/api/v1/endpoints/{}",
     "/api/v1/endpoints/{}/{}",
+    "/api/v1/deliveries",
+    "/api/v1/deliveries/test",
     "/api/v1/runs",
     "/api/v1/runs/{}",
     "/api/v1/runs/{}/events",
@@ -57,7 +59,7 @@ bodies = st.one_of(
         lambda value: json.dumps(value).encode()
     ),
 )
-names = ["status", "workflow", "cursor", "limit", "after", "before", "action", "subject", "x"]
+names = ["status", "workflow", "endpoint", "outcome", "cursor", "limit", "after", "before", "action", "subject", "x"]
 queries = st.dictionaries(st.sampled_from(names), words, max_size=3)
 
 

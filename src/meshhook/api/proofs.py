@@ -1,6 +1,7 @@
 """Whether a delivery comes from where it should: the verifier of its endpoint, made of the secrets as they are now.
 
-The vault follows a change of a secret within two seconds; a verifier is made anew when the secrets it was made of have changed.
+The vault follows a change of a secret within two seconds, and is asked twice a second at most for each endpoint; a verifier is made
+anew when the secrets it was made of have changed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from meshhook.signatures.scheme import BadSecret, Headers, Verified, Verify
 from meshhook.store import Endpoint
 from meshhook.vault import Vault
 
+_FRESH_S: Final = 0.5
 _KNOWN_MAX: Final = 10_000
 _log = structlog.get_logger("meshhook.proofs")
 
@@ -28,18 +30,26 @@ class _Known(NamedTuple):
     config: EndpointConfig
     values: tuple[bytes, ...]
     verify: Verify
+    until: float
 
     def __repr__(self) -> str:
         return f"_Known({len(self.values)} values)"
 
 
 class Proofs:
-    """Verifies deliveries for one process. ``unix_s`` is the clock that the replay window is measured by."""
+    """Verifies deliveries for one process. ``unix_s`` is the clock that the replay window is measured by, ``clock`` monotonic."""
 
-    def __init__(self, vault: Vault, key_sets: KeySets, unix_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        key_sets: KeySets,
+        unix_s: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._vault = vault
         self._key_sets = key_sets
         self._unix_s = unix_s
+        self._clock = clock
         self._known: dict[int, _Known] = {}
 
     async def check(
@@ -50,7 +60,11 @@ class Proofs:
         Raises:
             Refusal: 401: it is not proven. 503: nobody can tell, because a secret or a key is not there.
         """
-        verify = await self._verifier(endpoint, config, signature)
+        known = self._known.get(endpoint.id)
+        if known is not None and known.config is config and self._clock() < known.until:
+            verify = known.verify
+        else:
+            verify = await self._verifier(endpoint, config, signature)
         try:
             return verify(headers, body, self._unix_s())
         except UnknownKey:
@@ -62,8 +76,10 @@ class Proofs:
 
     async def _verifier(self, endpoint: Endpoint, config: EndpointConfig, signature: Signature) -> Verify:
         values = await self._values(endpoint, signature)
+        until = self._clock() + _FRESH_S
         known = self._known.get(endpoint.id)
         if known is not None and known.config is config and known.values == values:
+            self._known[endpoint.id] = known._replace(until=until)
             return known.verify
         try:
             verify = module_of(signature).verifier(signature, values, config.replay_window_s)
@@ -71,7 +87,7 @@ class Proofs:
             raise self._not_ready(endpoint, f"A secret of this endpoint can't be used: {error}.") from None
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()
-        self._known[endpoint.id] = _Known(config, values, verify)
+        self._known[endpoint.id] = _Known(config, values, verify, until)
         return verify  # type: ignore[no-any-return]
 
     async def _values(self, endpoint: Endpoint, signature: Signature) -> tuple[bytes, ...]:
