@@ -123,6 +123,17 @@ CREATE TABLE meshhook.data_keys (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
+CREATE TABLE meshhook.dead_letters (
+    shard smallint NOT NULL,
+    run_id uuid NOT NULL,
+    project_id integer NOT NULL,
+    workflow_id integer NOT NULL,
+    failed_at timestamp with time zone NOT NULL,
+    node text,
+    error_type text NOT NULL,
+    reason text NOT NULL
+);
+
 CREATE TABLE meshhook.dedupe (
     shard smallint NOT NULL,
     endpoint_id integer NOT NULL,
@@ -483,6 +494,8 @@ ALTER TABLE ONLY meshhook.buckets
     ADD CONSTRAINT buckets_shard_workflow_id_key_key UNIQUE (shard, workflow_id, key);
 ALTER TABLE ONLY meshhook.data_keys
     ADD CONSTRAINT data_keys_pkey PRIMARY KEY (project_id, version);
+ALTER TABLE ONLY meshhook.dead_letters
+    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (shard, run_id);
 ALTER TABLE ONLY meshhook.dedupe
     ADD CONSTRAINT dedupe_pkey PRIMARY KEY (shard, endpoint_id, key);
 ALTER TABLE ONLY meshhook.endpoints
@@ -545,6 +558,8 @@ ALTER TABLE ONLY meshhook.workflows
     ADD CONSTRAINT workflows_project_id_name_key UNIQUE (project_id, name);
 
 CREATE INDEX audit_log_of_project ON meshhook.audit_log USING btree (project_id, id);
+
+CREATE INDEX dead_letters_by_project ON meshhook.dead_letters USING btree (shard, project_id, run_id);
 
 CREATE INDEX dedupe_expiry ON meshhook.dedupe USING brin (expires_at);
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from meshhook.model import State
 
 _encode = msgspec.json.Encoder().encode
+_REASON_LENGTH_MAX: Final = 500
 
 
 class Waiting(NamedTuple):
@@ -43,6 +44,15 @@ class Signal(NamedTuple):
     body: str
 
 
+class DeadLetter(NamedTuple):
+    """A run that failed, for those who look after such: at which step, and why."""
+
+    run_id: UUID
+    node: str | None
+    error_type: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Outbox:
     """What is to be told with the next commit of a run. ``answer``: somebody may be waiting for what the run said."""
@@ -51,12 +61,13 @@ class Outbox:
     not_waiting: list[tuple[UUID, str]] = field(default_factory=list)
     children: list[NewChild] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
     answer: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to tell."""
-        return not (self.waiting or self.not_waiting or self.children or self.signals or self.answer)
+        return not (self.waiting or self.not_waiting or self.children or self.signals or self.dead or self.answer)
 
 
 def outbox(run_id: UUID, before: Waits, state: State, events: Iterable[Mapping[str, Any]]) -> Outbox:
@@ -111,6 +122,10 @@ def _child(run_id: UUID, event: Mapping[str, Any]) -> NewChild:
 
 def _say_end(run_id: UUID, state: State, box: Outbox) -> None:
     box.answer = state.wants_answer
+    if state.ended == "failed":
+        error = state.error or {}
+        reason = str(error.get("reason", "")).replace("\0", "")[:_REASON_LENGTH_MAX]
+        box.dead.append(DeadLetter(run_id, error.get("node"), error.get("type", "engine"), reason))
     if state.ended != "completed":  # whoever works for a run that is given up is given up as well
         body = _encode({"by": f"run {run_id}", "reason": "the run that started this one has ended"}).decode()
         box.signals += [

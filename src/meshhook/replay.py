@@ -64,10 +64,11 @@ def divergence(record: Record, definition: Definition) -> Difference | None:
     execution = Execution(definition, machine.fold([first]), str(record.id))
     repeated = _repeat(execution)
     failed: set[str] = set()
-    for event in journaled:
+    kept = first.get("resumes", {}).get("kept", 0)
+    for place, event in enumerate(journaled):
         if event["type"] == "step.failed":
             failed.add(event["node"])
-        if _came_from_outside(event, definition, failed, execution.state.calls):
+        if place < kept or _came_from_outside(event, definition, failed, execution.state.calls):
             execution.take(event)
             repeated = _repeat(execution)
             continue

@@ -473,6 +473,8 @@ async def _tell(
     reached: set[UUID] = set()
     if gone := [place for box in said for place in box.not_waiting]:
         await connection.execute("SELECT meshhook.stop_waiting($1, $2, $3)", shard, *_columns(gone))
+    if dead := [letter for box in said for letter in box.dead]:
+        await connection.execute("SELECT meshhook.bury($1, $2, $3, $4, $5)", shard, *_columns(dead))
     for statement, told in (
         (_AWAIT, [waiting for box in said for waiting in box.waiting]),
         (_START_CHILDREN, [child for box in said for child in box.children]),

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-PAYLOADS: Final = ("trigger", "output", "payload", "headers", "body")
+PAYLOADS: Final = ("trigger", "input", "output", "payload", "headers", "body")
 """Members of events that hold what is the users' own. Errors stay: they say why a run failed."""
 
 MARK: Final = "trimmed"

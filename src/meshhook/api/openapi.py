@@ -6,7 +6,7 @@ That is the hot path, which is no handler of Litestar, and the bodies that are r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from litestar import Request
@@ -116,8 +116,23 @@ class TakesReason(Operation):
     """An operation whose body may say why."""
 
     def __post_init__(self) -> None:
-        body = _body("Reason")
-        self.request_body = RequestBody(required=False, content=body.content)
+        self.request_body = RequestBody(required=False, content=_body("Reason").content)
+
+
+@dataclass
+class TakesReplay(Operation):
+    """An operation whose body may say which version."""
+
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(required=False, content=_body("ReplayWrite").content)
+
+
+@dataclass
+class TakesStep(Operation):
+    """An operation whose body names a step."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("ResumeWrite")
 
 
 @dataclass
@@ -181,6 +196,18 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: str | None = None
 
 
+class ReplayWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which version a replay gets: the one that is published, or the same one."""
+
+    version: Literal["published", "same"] = "published"
+
+
+class ResumeWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The step from which on a run is done again."""
+
+    step: str
+
+
 class EndpointWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which workflow an endpoint starts, for which methods, and what it asks of a delivery (unchanged when left out)."""
 
@@ -234,6 +261,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             EventWrite,
             EventForRun,
             Reason,
+            ReplayWrite,
+            ResumeWrite,
             EndpointWrite,
             EndpointCreate,
             TrialWanted,

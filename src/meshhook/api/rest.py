@@ -28,6 +28,7 @@ from meshhook.api import (
     probes,
     problems,
     receipts,
+    replaying,
     runs,
     schedules,
     secrets,
@@ -113,7 +114,7 @@ class Rest:
         return Litestar(
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
-                *control.HANDLERS,
+                *(control.HANDLERS + replaying.HANDLERS),
                 *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],

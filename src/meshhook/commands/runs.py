@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from meshhook import census, control, history
+from meshhook import census, control, history, replaying
 from meshhook.commands.answers import DEFAULT, Project, ask, console, facts, say_json, shown, status, table
 from meshhook.commands.options import DATABASE, Json, with_settings
 from meshhook.commands.watch import watch
@@ -26,6 +26,7 @@ from meshhook.errors import DefinitionError, JournalError
 from meshhook.history import EventPage, Run, RunPage
 from meshhook.model import Definition, RunStatus
 from meshhook.replay import divergence, is_repeatable
+from meshhook.replaying import Begun, VersionWanted
 from meshhook.verify import Difference, Record, differences
 
 Id = Annotated[str, typer.Argument(help="Id of the run.")]
@@ -167,6 +168,52 @@ def resume(loaded: Loaded, id: Id, project: Project = DEFAULT, as_json: Json = F
     Example: meshhook runs resume 0192f0c1-…
     """
     _tell(loaded, id, "resume", project, as_json)
+
+
+@app.command()
+@with_settings(*DATABASE)
+def replay(
+    loaded: Loaded,
+    id: Id,
+    same_version: Annotated[
+        bool, typer.Option("--same-version", help="Of the version it had, not of that published.")
+    ] = False,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Begin a new run with what started a finished one.
+
+    Example: meshhook runs replay 0192f0c1-…
+    """
+    version: VersionWanted = "same" if same_version else "published"
+    begun = ask(
+        loaded, lambda database, project_id: replaying.replay(database, project_id, id, version=version), project
+    )
+    _say_begun(begun, as_json)
+
+
+@app.command("resume-from")
+@with_settings(*DATABASE)
+def resume_from(
+    loaded: Loaded,
+    id: Id,
+    step: Annotated[str, typer.Argument(help="The node from which on everything is done again.")],
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Begin a new run that takes over what a finished one had done before a step, and goes on from there.
+
+    Example: meshhook runs resume-from 0192f0c1-… charge
+    """
+    begun = ask(loaded, lambda database, project_id: replaying.resume_from(database, project_id, id, step), project)
+    _say_begun(begun, as_json)
+
+
+def _say_begun(begun: Begun, as_json: bool) -> None:
+    if as_json:
+        say_json(begun)
+    else:
+        typer.echo(f"{begun.run_id} is started. See what becomes of it: meshhook runs show {begun.run_id}")
 
 
 def _tell(loaded: Loaded, id: str, wish: Wish, project: str, as_json: bool, reason: str | None = None) -> None:
