@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import jmespath.visitor
 
-from meshhook.budget import charge, charge_text, weigh
+from meshhook.budget import charge, charge_text, meter, weigh
 
 Search = Callable[[Any], Any]
 Tree = dict[str, Any]
@@ -149,7 +149,9 @@ def _projection(node: Tree, functions: Functions) -> Search:
         elements = base(value)
         if not isinstance(elements, list):
             return None
-        charge(len(elements) * cost)
+        meter.left -= len(elements) * cost  # as ``charge`` does, without a call: nearly every expression comes by here
+        if meter.left < 0:
+            charge(0)
         return [result for element in elements if (result := each(element)) is not None]
 
     return search
@@ -194,7 +196,9 @@ def _flatten(node: Tree, functions: Functions) -> Search:
         elements = base(value)
         if not isinstance(elements, list):
             return None
-        charge(len(elements))
+        meter.left -= len(elements)
+        if meter.left < 0:
+            charge(0)
         flat: list[Any] = []
         for element in elements:
             if isinstance(element, list):
@@ -284,18 +288,34 @@ def _function(node: Tree, functions: Functions) -> Search:
     def search(value: Any) -> Any:
         given = [argument(value) for argument in arguments]
         for one in given:
-            kind = type(one)
-            if kind is list:
-                charge(len(one) * per_element)
-            elif kind is str:
-                charge_text(len(one))
-            elif kind is dict:
-                charge(len(one))
+            _charge_argument(one, per_element)
         if charge_further is not None:
             charge_further(given)
         return call(name, given)
 
-    return search
+    if len(arguments) != 1:
+        return search
+    (only,) = arguments
+
+    def search_one(value: Any) -> Any:
+        given = only(value)
+        if type(given) in _GROWING:
+            _charge_argument(given, per_element)
+        if charge_further is not None:
+            charge_further([given])
+        return call(name, [given])
+
+    return search_one
+
+
+def _charge_argument(one: Any, per_element: int) -> None:
+    kind = type(one)
+    if kind is list:
+        charge(len(one) * per_element)
+    elif kind is str:
+        charge_text(len(one))
+    elif kind is dict:
+        charge(len(one))
 
 
 def _charge_join(given: list[Any]) -> None:

@@ -33,6 +33,7 @@ RETRY_AFTER_MAX_S: Final = 60.0
 _HOSTS_MAX: Final = 10_000
 _WAIT_MIN_S: Final = 0.05
 _WAIT_MAX_S: Final = 30.0
+_GAP_MIN_S: Final = 0.001
 _OPTIMISM: Final = 0.5
 """Who waits is called back in this share of the time it should take: an idle host costs more than asking once too often."""
 _SLOW_DOWN: Final = frozenset({429, 502, 504})
@@ -154,9 +155,9 @@ class Hosts:
 
     def _place_in_line(self, host: _Host, now: float, least_s: float) -> float:
         """Seconds until this one's turn: behind the last who was told to wait, as far as the host takes one call from the next."""
-        gap_s = max(self._gap_s, host.seconds_a_call / max(1.0, host.limit)) * _OPTIMISM
+        gap_s = max(self._gap_s, host.seconds_a_call / max(1.0, host.limit), _GAP_MIN_S) * _OPTIMISM
         turn = max(host.last_in_line + gap_s, now + max(least_s, _WAIT_MIN_S))
-        host.last_in_line = min(turn, now + max(_WAIT_MAX_S, least_s))
+        host.last_in_line = min(turn, now + least_s + _WAIT_MAX_S)
         return host.last_in_line - now
 
     def _learn(self, host: _Host, request: Request, answer: Answer, began: float, now: float) -> None:
