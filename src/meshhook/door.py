@@ -81,7 +81,7 @@ class Door:
     def charge(self, count: int) -> None:
         """Count what came in beside one delivery that was let in: the further events of a batch."""
         if self.rate is not None:
-            self._tokens -= count
+            self._tokens = max(-self.rate * _DEBT_S, self._tokens - count)
 
     def _pace(self, pressure: Pressure, now: float) -> float:
         """Runs the workers complete a second, smoothed; a worker that left takes its count with it, which is no pace."""
