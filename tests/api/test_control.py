@@ -105,3 +105,20 @@ def test_a_payload_holds_whatever_json_holds(api: Api, server: Server, name: str
     assert status_after_work(server, api, run_id) == "completed"
     answer = api.raw("GET", f"/api/v1/runs/{run_id}").text
     assert '"output":{"nul":"\\u0000","big":12345678901234567890123}' in answer
+
+
+def test_a_finished_run_is_begun_again(api: Api, server: Server, name: str) -> None:
+    run_id = start(api, name, name)
+    assert api("POST", f"/api/v1/runs/{run_id}/replay").status_code == 409
+    api("POST", f"/api/v1/runs/{run_id}/cancel")
+    assert status_after_work(server, api, run_id) == "cancelled"
+    keyed = {"headers": {"idempotency-key": "once"}}
+    begun = api("POST", f"/api/v1/runs/{run_id}/replay", {"version": "same"}, **keyed)
+    assert (begun.status_code, begun.json()["replay_of"]) == (202, run_id)
+    assert api("POST", f"/api/v1/runs/{run_id}/replay", {"version": "same"}, **keyed).json() == begun.json()
+    assert api("POST", f"/api/v1/runs/{run_id}/replay", {"version": "published"}, **keyed).status_code == 422
+    assert api("POST", f"/api/v1/runs/{run_id}/resume-from", {"step": "nowhere"}).status_code == 404
+    resumed = api("POST", f"/api/v1/runs/{run_id}/resume-from", {"step": "wait"})
+    assert status_after_work(server, api, resumed.json()["run_id"]) == "waiting"
+    assert api("POST", f"/api/v1/runs/{UNKNOWN}/replay").status_code == 404
+    assert api("POST", f"/api/v1/runs/{run_id}/replay", {"version": "old"}).status_code == 400

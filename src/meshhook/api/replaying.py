@@ -31,7 +31,7 @@ async def replay_run(
     ] = None,
 ) -> Begun:
     """A new run with the same trigger. The finished run stays as it is, and is no dead letter any more."""
-    caller.admit()
+    caller.admit(caller.project_id)
     body = await request.body()
     wanted = decoded(body, ReplayWrite) if body.strip() else ReplayWrite()
     return await replaying.replay(
@@ -53,7 +53,7 @@ async def replay_run(
 )
 async def resume_run_from(caller: NamedDependency[Caller], id: FromPath[str], request: Request[Any, Any, Any]) -> Begun:
     """A new run of the same version that takes over what was done before the step, and goes on from there."""
-    caller.admit()
+    caller.admit(caller.project_id)
     step = decoded(await request.body(), ResumeWrite).step
     return await replaying.resume_from(caller.database, caller.project_id, id, step)
 
