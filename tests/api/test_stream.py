@@ -210,6 +210,30 @@ async def test_a_slow_reader_is_told_and_misses_nothing(database: str, sql: Conn
     assert set(seen) == await stored(sql)
 
 
+async def test_a_database_that_drops_every_connection_is_no_gap(database: str, sql: Connection) -> None:
+    await publish(sql, chain("input"))
+    drop = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    async with Running("serve", database, heartbeat_s=0.2) as api, Running("work", database):
+        project = Reader(api.url, "/api/v1/stream")
+        async with watching(project) as reading:
+            await post(api.url, 10)
+            await until(lambda: len(project.events) >= 10)
+            await sql.fetch(drop)
+            await api.until(lambda: delivered(api.url))
+            runs = await sql.fetchval("SELECT count(*) FROM meshhook.runs")
+            await until_finished(sql, runs)
+            await until(lambda: len(project.events) >= runs * 3)
+            assert not reading.done()  # it is the same connection as before
+    assert len(project.seen) == len(set(project.seen))
+    assert set(project.seen) == await stored(sql)
+
+
+async def delivered(url: str) -> bool:
+    """Whether a webhook is taken again."""
+    async with aiohttp.ClientSession(url) as session, session.post("/hooks/work", json=1) as answer:
+        return answer.status == 202
+
+
 async def test_filters_and_projects_are_kept_apart(database: str, sql: Connection) -> None:
     for name in ("one", "two"):
         await publish(sql, chain("input"), name=name)
