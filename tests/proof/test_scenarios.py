@@ -254,6 +254,7 @@ def test_only_scenarios_with_calls_want_a_sink() -> None:
         "calls",
         "fan_out",
         "http_call",
+        "key_limits",
         "retry_storm",
         "slow_call",
     ]

@@ -13,6 +13,8 @@ and, where they differ from the usual,
 - `REDELIVERED` and `CONFLICTED`: the shares of attempts that repeat an earlier delivery, with the same and with another
   body (0);
 - `BLEND`: `{scenario: weight}`, when the deliveries are spread over several scenarios (this one may be among them);
+- `lane(body) -> str` and `SLOTS`: which lane the run of a body belongs to, and how many runs of one may be worked on at once,
+  when the definition has a limit (none);
 - `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60).
 
 Two things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
@@ -61,6 +63,10 @@ class Scenario:
     """Weights of the scenarios its deliveries are spread over; itself alone when it is no blend."""
     drain_s: float
     """After the last reply every run of it is finished within so many seconds."""
+    lane: Callable[[bytes], str] | None
+    """Which lane the run of a body belongs to; None without a limit."""
+    slots: int
+    """How many runs of a lane may be worked on at once."""
 
     def expected(self, seed: int, index: int) -> Expected:
         """How the run of delivery `index` must end."""
@@ -94,4 +100,6 @@ def load(name: str) -> Scenario:
         conflicted=getattr(module, "CONFLICTED", 0.0),
         blend=getattr(module, "BLEND", {name: 1}),
         drain_s=getattr(module, "DRAIN_S", DRAIN_S),
+        lane=getattr(module, "lane", None),
+        slots=getattr(module, "SLOTS", 0),
     )

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from story import SECOND, START_US, Story, completed, expired, run_id, step, timer
+from story import SECOND, SEED, START_US, Story, completed, expired, run_id, step, timer
 
 from meshproof import scenarios
 from meshproof.judge import Verdict, Verdicts, judge
+from meshproof.scenarios import ordered_keys
 
 # What can become of a delivery in a sound engine. Each of them gets a number, which names the delivery and its run. ------
 
@@ -164,12 +165,17 @@ with_calls = st.builds(
     st.permutations(CALLED),
     st.lists(st.sampled_from(CALLED)),
 )
+# With so many of them, two share a lane.
+with_limits = st.builds(
+    lambda fates: History(fates, "ordered_keys"),
+    st.lists(st.just(delivered), min_size=ordered_keys.KEYS + 1, max_size=ordered_keys.KEYS + 4),
+)
 with_timers = st.builds(lambda fates: History(fates, "sleepers"), st.lists(st.just(slept), min_size=1, max_size=4))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(with_calls, with_timers))
-def test_a_legal_history_with_calls_or_timers_passes(history: History) -> None:
+@given(st.one_of(with_calls, with_timers, with_limits))
+def test_a_legal_history_with_calls_or_timers_or_limits_passes(history: History) -> None:
     verdicts = history.judge()
     assert verdicts.verdict is Verdict.PASS, verdicts.reason
 
@@ -431,6 +437,27 @@ def wake_without_a_timer(history: History) -> None:
     del history.story.journal(history.one(slept))[2]["events"][1]
 
 
+def two_of_a_lane(history: History) -> tuple[int, int]:
+    first: dict[str, int] = {}
+    for number in history.numbers["delivered"]:
+        lane = ordered_keys.lane(ordered_keys.payload(SEED, number))
+        if lane in first:
+            return first[lane], number
+        first[lane] = number
+    raise AssertionError("two of so many share a lane")
+
+
+def work_on_two_of_a_lane_at_once(history: History) -> None:
+    one, other = two_of_a_lane(history)
+    history.story.journal(one)[1]["at_us"] = history.story.journal(other)[1]["claimed_us"] + 500
+
+
+def let_the_later_one_start_first(history: History) -> None:
+    one, other = two_of_a_lane(history)
+    later = history.story.journal(other)[1]["at_us"] + 100
+    history.story.journal(one)[1].update(claimed_us=later, at_us=later + 100)
+
+
 MUTATIONS_OF_CALLS: dict[Callable[[History], None], set[str]] = {
     claim_a_call_that_was_never_made: {"effects.happened"},
     send_the_number_of_the_attempt_in_the_key: {"effects.known"},
@@ -448,6 +475,10 @@ MUTATIONS_OF_TIMERS: dict[Callable[[History], None], set[str]] = {
     fire_late: {"timers.late"},
     sleep_shorter_than_asked: {"timers.asked"},
     wake_without_a_timer: {"timers.fired", "journal.legal"},
+}
+MUTATIONS_OF_LIMITS: dict[Callable[[History], None], set[str]] = {
+    work_on_two_of_a_lane_at_once: {"limits.slots"},
+    let_the_later_one_start_first: {"limits.order"},
 }
 MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     drop_a_run: {"intake.lost"},
@@ -488,7 +519,8 @@ MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     take_over_too_late: {"leases.recovery"},
     expire_the_lease_of_another: {"journal.legal"},
 }
-MUTATIONS = MUTATIONS_OF_RUNS | MUTATIONS_OF_CALLS | MUTATIONS_OF_TIMERS
+MUTATIONS = MUTATIONS_OF_RUNS | MUTATIONS_OF_CALLS | MUTATIONS_OF_TIMERS | MUTATIONS_OF_LIMITS
+KINDS = ((MUTATIONS_OF_CALLS, with_calls), (MUTATIONS_OF_TIMERS, with_timers), (MUTATIONS_OF_LIMITS, with_limits))
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
@@ -501,9 +533,7 @@ MUTATIONS = MUTATIONS_OF_RUNS | MUTATIONS_OF_CALLS | MUTATIONS_OF_TIMERS
 )
 @given(data=st.data())
 def test_each_way_to_spoil_it_is_caught_by_name(data: st.DataObject, mutation: Callable[[History], None]) -> None:
-    kind = (
-        with_calls if mutation in MUTATIONS_OF_CALLS else with_timers if mutation in MUTATIONS_OF_TIMERS else histories
-    )
+    kind = next((kind for mutations, kind in KINDS if mutation in mutations), histories)
     history = data.draw(kind)
     mutation(history)
     verdicts = history.judge()
