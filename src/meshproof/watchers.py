@@ -300,14 +300,12 @@ async def stored_events(reader: Reader, names: list[str]) -> dict[str, set[Key]]
 
 async def main(scale: Scale) -> int:
     """Measure with an engine of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="meshproof-watchers-"))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
-    with Reaper() as reaper:
-        target = Embedded(
-            workers=1, incidents=Incidents(folder / "incidents.ndjson"), reaper=reaper, logs=folder / "logs"
-        )
+    with tempfile.TemporaryDirectory(prefix="meshproof-watchers-") as made, Reaper() as reaper:
+        logs = Path(made)
+        target = Embedded(workers=1, incidents=Incidents(logs / "incidents.ndjson"), reaper=reaper, logs=logs / "logs")
         try:
             await target.start()
             found = await measure(target, target.dsn, scale)
