@@ -28,9 +28,14 @@ class Api:
         published = await self._call("POST", f"/api/v1/workflows/{workflow}/versions")
         return int(published["version"])
 
-    async def bind(self, endpoint: str, workflow: str) -> None:
-        """Let an endpoint start a workflow."""
-        await self._call("PUT", f"/api/v1/endpoints/{endpoint}", {"workflow": workflow, "methods": ["POST"]})
+    async def bind(self, endpoint: str, workflow: str, config: dict[str, Any] | None = None) -> None:
+        """Let an endpoint start a workflow; `config` is what it asks of a delivery."""
+        asked = {} if config is None else {"config": config}
+        await self._call("PUT", f"/api/v1/endpoints/{endpoint}", {"workflow": workflow, "methods": ["POST"], **asked})
+
+    async def keep_secret(self, name: str, value: str) -> None:
+        """Give the engine a secret under a name."""
+        await self._call("PUT", f"/api/v1/secrets/{name}", {"value": value})
 
     async def ready(self) -> bool:
         """Whether the engine can accept deliveries."""

@@ -15,6 +15,7 @@ import os
 import socket
 import sys
 import time
+from base64 import b64encode
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,7 +97,13 @@ class Embedded:
         # The server's socket moves when it is started again; this link to it does not.
         self._socket = self.folder / "pg"
         self.dsn = f"postgresql:///meshhook?host={self._socket}&port=5432&user=postgres&sslmode=disable"
-        self.settings = {"database_url": self.dsn, "host": self.host, "port": str(self.port), **(settings or {})}
+        self.settings = {
+            "database_url": self.dsn,
+            "host": self.host,
+            "port": str(self.port),
+            "secrets_key_file": str(self.folder / "secrets.key"),
+            **(settings or {}),
+        }
         self._postgres_ready = asyncio.Event()
         self._postmaster: int | None = None
         self._processes: list[Supervised] = []
@@ -126,6 +133,7 @@ class Embedded:
     async def start(self) -> None:
         """Start Postgres, migrate, start API and workers, and wait until it is ready."""
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._make_key()
         data = self.folder / "data"
         await self._supervise("postgres", ["postgres", "--data", str(data), "--json"], on_line=self._on_postgres_line)
         await self._until("Postgres", self._postgres_ready.is_set)
@@ -137,6 +145,13 @@ class Embedded:
             while not await self.api.ready():
                 self.check()
                 await asyncio.sleep(POLL_S)
+
+    def _make_key(self) -> None:
+        """The key that secrets are kept under, for this engine alone."""
+        key = Path(self.settings["secrets_key_file"])
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_bytes(b64encode(os.urandom(32)) + b"\n")
 
     async def stop_workers(self) -> None:
         """Stop every worker, and leave them stopped until `start_workers`."""

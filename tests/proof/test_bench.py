@@ -49,6 +49,7 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
         "pipeline_keyed",
         "open_1000",
         "drain_200k",
+        "signatures",
         "http_call",
         "in_flight",
         "timers",
@@ -66,6 +67,9 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
     assert row["generator_cpu_share"] > 0
     assert rows["drain_200k"]["backlog"] > 0
     assert rows["drain_200k"]["door"]["failed"] == 0
+    signed = rows["signatures"]
+    assert signed["accepted_per_s"] > 0
+    assert len(signed["unchecked_per_s_rounds"]) == TINY.rounds
     assert rows["http_call"]["steps_per_s"] > 0
     assert rows["http_call"]["in_a_row"]["calls_per_run"] == 5
     calls = rows["in_flight"]

@@ -3,6 +3,7 @@
     floor, pipeline, keyed floor, keyed pipeline, floor, …    interleaved, so that a noisy minute hits them alike
     open_1000      1,000 requests a second at their own times
     drain_200k     a backlog built while the workers are stopped, and worked off
+    signatures     signed deliveries, looked at and not
     http_call      calls to a sink that answers at once: steps a second
     in_flight      thousands of calls that take a second each, side by side in one worker: memory
     timers         thousands of timers due in the same moment: when has the last one fired?
@@ -18,7 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from meshproof.bench import bloat, calls, drain, in_flight, open_loop, overload, pipeline, timers
+from meshproof.bench import bloat, calls, drain, in_flight, open_loop, overload, pipeline, signatures, timers
 from meshproof.bench.engine import SCENARIO, Bench, Scale, publish
 from meshproof.bench.figures import bootstrap
 from meshproof.bench.table import table
@@ -81,6 +82,7 @@ async def measure(bench: Bench) -> dict[str, Any]:
     rows = await pipeline.interleaved(bench)
     rows["open_1000"] = await open_loop.open_loop(bench, 1_000.0)
     rows["drain_200k"] = await drain.drain_backlog(bench)
+    rows["signatures"] = await signatures.signatures(bench)
     rows["http_call"] = await calls.http_call(bench)
     rows["in_flight"] = await in_flight.in_flight(bench)
     rows["timers"] = await timers.timers(bench)

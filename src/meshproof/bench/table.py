@@ -42,6 +42,12 @@ def table(document: dict[str, Any]) -> Table:
     grid.add_row(
         "drain_200k", f"{row['drained_per_s'] or 0:,.0f}", "", f"{row['backlog']:,} runs; the door: {answered}"
     )
+    row = rows["signatures"]
+    low, high = row["of_unchecked_interval"]
+    kept = f"{row['of_unchecked']:.3f} ({low:.3f} to {high:.3f}) of the same deliveries unchecked"
+    grid.add_row(
+        "signatures", f"{row['accepted_per_s']:,.0f}", "", f"accepted a second, each signature checked; {kept}"
+    )
     row = rows["http_call"]
     grid.add_row(
         "http_call",

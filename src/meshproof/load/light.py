@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hmac
 import resource
 import signal
 import sys
 from array import array
+from binascii import b2a_base64
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count, cycle
@@ -51,6 +53,8 @@ class LightJob(msgspec.Struct):
     """End earlier, after so many requests; 0 is no bound."""
     namespace: str | None = None
     """With one, every request carries a delivery id of its own, and so a key to remember."""
+    signed_with: bytes | None = None
+    """With a key, every request with a delivery id is signed as Standard Webhooks say."""
 
 
 class Report(msgspec.Struct):
@@ -143,7 +147,17 @@ class Light:
         self._in_flight += 1
         if self._job.namespace is None:
             return self._tails[number]
-        return b"%b%b-%x%b" % (self._heads, self._job.namespace.encode(), next(self._keys), self._tails[number])
+        id = b"%b-%x" % (self._job.namespace.encode(), next(self._keys))
+        return b"%b%b%b%b" % (self._heads, id, self._signature(id, self._tails[number]), self._tails[number])
+
+    def _signature(self, id: bytes, tail: bytes) -> bytes:
+        """The headers that prove a request, if it is to be signed."""
+        if self._job.signed_with is None:
+            return b""
+        now = b"%d" % (time_ns() // 1_000_000_000)
+        body = tail[tail.index(b"\r\n\r\n") + 4 :]
+        mac = hmac.digest(self._job.signed_with, b"%b.%b.%b" % (id, now, body), "sha256")
+        return b"\r\nwebhook-timestamp: %b\r\nwebhook-signature: v1,%b" % (now, b2a_base64(mac, newline=False))
 
     async def run(self) -> Report:
         """Send for as long as asked, wait for the last replies, and report."""
