@@ -37,6 +37,9 @@ SERVE = (
     "trusted_proxies",
     "schema_check_ms",
     "sync_waiting_max",
+    "watchers_max",
+    "watcher_buffer_bytes",
+    "heartbeat_s",
 )
 DOOR = ("backlog_max", "lag_max_ms")
 WORK = (
@@ -51,6 +54,7 @@ WORK = (
     "outbound_allow",
     "retention_days",
     "payload_days",
+    "feed_hours",
     "metrics_port",
 )
 BOTH = ("poll_ms", "database_connections", "shutdown_s")
