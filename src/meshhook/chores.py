@@ -36,6 +36,7 @@ async def do(store: Store, database: Database, shards: int, *, feed_keep: timede
         forgotten = await _forget(store)
         for shard in range(shards):
             await store.poke_forgotten(shard, POKED_S)
+            await store.forget_lanes(shard)
             await _forget_feed(store, shard, feed_keep)
         if retention_days:
             await retention.drop_old_now_and_then(database, retention_days)

@@ -336,6 +336,10 @@ class Store:
         """Poke runs whose signal is older, and was never followed by a poke; returns how many."""
         return int((await self._database.call("SELECT meshhook.poke_forgotten($1, $2)", shard, older))[0][0])
 
+    async def forget_lanes(self, shard: int) -> int:
+        """Delete lanes in which nobody stands, a bounded batch; returns how many."""
+        return int((await self._database.call("SELECT meshhook.forget_lanes($1, 5000)", shard))[0][0])
+
     async def expire(self, shard: int) -> int:
         """Let runs that wait in a lane for longer than they may leave it, to be ended; returns how many."""
         return int((await self._database.call("SELECT meshhook.expire($1)", shard))[0][0])

@@ -409,3 +409,62 @@ async def test_a_run_in_line_says_what_it_waits_for(sql: Connection, database: s
         assert await waiting_of(reading, 7, ids[2]) is None  # of another project
         (lane,) = await lanes(reading, 0, 1)
         assert (lane.workflow, lane.key, lane.limit, lane.live, lane.waiting) == ("work", '"a"', 1, 1, 2)
+
+
+async def test_lanes_nobody_stands_in_are_forgotten(sql: Connection, store: Store) -> None:
+    settings = {"concurrency": {"limit": 1, "key": "input.user"}, "rate": {"limit": 100, "per_s": 0.001}}
+    await accept(store, await publish(sql, limited(settings)), *({"user": n} for n in range(10)))
+    await until_idle(worker(store))
+    asleep = await publish(sql, waiting({"concurrency": {"limit": 1}}, 3600), "asleep")
+    await accept(store, asleep, 1)
+    await until_idle(worker(store))
+    while await sql.fetchval("SELECT count(*) FROM meshhook.lanes WHERE id > 0") > 1:
+        await store.forget_lanes(0)  # each time from a random one on
+    assert await sql.fetchval("SELECT count(*) FROM meshhook.buckets") == 0
+    # Nothing is missed: who comes now gets new ones, and an opening that is left over leads nowhere.
+    await sql.execute("INSERT INTO meshhook.openings (shard, at, lane) VALUES (0, clock_timestamp(), 1)")
+    (again,) = await accept(store, await publish(sql, limited(settings)), {"user": 3})
+    await until_idle(worker(store))
+    assert (await run_of(sql, again))["status"] == "completed"
+    assert await sql.fetchval("SELECT count(*) FROM meshhook.openings") == 0
+
+
+async def test_a_lane_is_not_forgotten_while_somebody_is_put_into_lanes(
+    sql: Connection, database: str, store: Store
+) -> None:
+    endpoint = await publish(sql, limited({"concurrency": {"limit": 1}}))
+    await accept(store, endpoint, 1)
+    await until_idle(worker(store))
+    await accept(store, endpoint, 2)
+    async with pool(database) as other, store.turn(0) as turn:
+        (entering,) = await turn.claim(10)
+        assert entering.is_entering
+        for _ in range(5):
+            assert await Store(other).forget_lanes(0) == 0
+
+
+async def test_who_gives_a_slot_back_does_not_wait_for_who_gives_them_out(
+    sql: Connection, database: str, store: Store
+) -> None:
+    """A turn holds the lane; meanwhile a holder of another slot ends his run. What he gives back is found afterwards."""
+    sink = Sink()
+    ids = await accept(store, await publish(sql, calling({"concurrency": {"limit": 2}})), *({"n": n} for n in range(4)))
+    one = worker(store, send=sink, batch_max=2)
+    await one.turn(0)
+    while await sql.fetchval("SELECT count(*) FROM meshhook.tasks WHERE lane < 0"):
+        await one.turn(0)
+    await until_idle(one)
+    await asyncio.sleep(0)
+    await sink.answer(0)
+    await one.settle()
+    async with pool(database) as other, Store(other).turn(0) as turn:
+        claimed = await turn.claim(10)
+        assert [str(run.run_id) for run in claimed] == [ids[2]]  # from here on the lane is locked
+        await sink.answer(1)
+        await one.settle()
+        assert (await run_of(sql, ids[1]))["status"] == "completed"
+        assert await one.turn(0) == 0
+        await turn.put_back(claimed)
+    await until_idle(one)
+    await asyncio.sleep(0)
+    assert sorted(sink.under_way) == [2, 3]

@@ -66,7 +66,9 @@ BEGIN
             INSERT INTO meshhook.openings (shard, at, lane) VALUES (p_shard, p_now, v_lane.id);  -- there may be more to take
         END IF;
     END LOOP;
-    DELETE FROM meshhook.openings o WHERE o.ctid = ANY (v_openings) AND o.lane = ANY (v_looked);
+    DELETE FROM meshhook.openings o
+    WHERE o.ctid = ANY (v_openings)
+      AND (o.lane = ANY (v_looked) OR NOT EXISTS (SELECT FROM meshhook.lanes l WHERE l.shard = p_shard AND l.id = o.lane));
     RETURN v_taken;
 END $$;
 
