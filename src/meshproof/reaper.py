@@ -104,6 +104,8 @@ def end(processes: Iterable[psutil.Process]) -> None:
     for process in running:
         with suppress(psutil.Error):
             process.terminate()
+            # One that is frozen hears of nothing until it goes on.
+            process.resume()
     for process in wait(everyone, TERM_S_MAX):
         with suppress(psutil.Error):
             process.kill()

@@ -18,6 +18,7 @@ QUICK_S = 2.0
 QUICK_DEATHS_MAX = 5
 RESTART_PAUSE_S = 0.1
 LOG_TAIL_BYTES = 2_000
+ENDING = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class ProcessError(RuntimeError):
@@ -32,11 +33,12 @@ class Incidents:
         self.unseen: list[str] = []
         """What nobody was shown yet; emptied by whoever shows it."""
 
-    def add(self, role: str, pid: int, what: str) -> None:
-        """Put something on record now."""
-        self._lines.add_json({"at_us": time.time_ns() // 1_000, "role": role, "pid": pid, "what": what})
+    def add(self, role: str, pid: int | None, what: str, since_us: int | None = None) -> None:
+        """Put something on record now; `since_us` when it has gone on from then until now."""
+        line = {"at_us": time.time_ns() // 1_000, "role": role, "pid": pid, "what": what}
+        self._lines.add_json(line if since_us is None else {**line, "since_us": since_us})
         self._lines.flush()
-        self.unseen.append(f"{role} (process {pid}) {what}")
+        self.unseen.append(f"{role} {what}" if pid is None else f"{role} (process {pid}) {what}")
 
     def close(self) -> None:
         """Close the file."""
@@ -69,6 +71,7 @@ class Supervised:
         self._on_line = on_line
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._struck = False
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -87,12 +90,25 @@ class Supervised:
         if self._watching is not None and self._watching.done() and not self._watching.cancelled():
             self._watching.result()
 
+    def strike(self, number: signal.Signals) -> int:
+        """Send it a signal on purpose; returns its process id. Raises ProcessError while there is no process.
+
+        If it ends of that, it is started again like any other, and the record says that somebody wanted it.
+        """
+        if self._process is None or self._process.returncode is not None:
+            raise ProcessError(f"There is no {self.role} to send {number.name} to at the moment.")
+        self._struck = self._struck or number in ENDING
+        self._process.send_signal(number)
+        return self._process.pid
+
     async def stop(self) -> None:
         """Ask it to end, kill it after a bound, and wait for it."""
         self._stopping = True
         process = self._process
         if process is not None and process.returncode is None:
             process.terminate()
+            # One that is frozen hears of nothing until it goes on.
+            process.send_signal(signal.SIGCONT)
             try:
                 await asyncio.wait_for(process.wait(), STOP_S_MAX)
             except TimeoutError:
@@ -125,8 +141,11 @@ class Supervised:
             code = await self._process.wait()
             if self._stopping:
                 return
-            self._incidents.add(self.role, self._process.pid, f"ended unexpectedly ({_manner(code)})")
-            quick_deaths = quick_deaths + 1 if time.monotonic() - started < QUICK_S else 0
+            struck, self._struck = self._struck, False
+            ended = "was ended on purpose" if struck else "ended unexpectedly"
+            self._incidents.add(self.role, self._process.pid, f"{ended} ({_manner(code)})")
+            quick = time.monotonic() - started < QUICK_S and not struck
+            quick_deaths = quick_deaths + 1 if quick else 0
             if quick_deaths >= QUICK_DEATHS_MAX:
                 raise ProcessError(
                     f"{self.role} dies as soon as it is started. The end of {self._log}:\n{self._tail()}"

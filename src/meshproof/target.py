@@ -105,6 +105,7 @@ class Embedded:
             **(settings or {}),
         }
         self._postgres_ready = asyncio.Event()
+        self._workers_started = 0
         self._postmaster: int | None = None
         self._processes: list[Supervised] = []
         self._stack = AsyncExitStack()
@@ -121,6 +122,10 @@ class Embedded:
         if self._postmaster is not None:
             roles["postgres"] = [self._postmaster]
         return roles
+
+    def processes(self, role: str) -> list[Supervised]:
+        """Its processes of one role, in the order they were started."""
+        return [process for process in self._processes if process.role == role]
 
     def check(self) -> None:
         for process in self._processes:
@@ -139,8 +144,7 @@ class Embedded:
         await self._until("Postgres", self._postgres_ready.is_set)
         await self._migrate()
         await self._supervise("api", ["serve"])
-        for number in range(1, self._workers + 1):
-            await self._supervise("worker", ["work"], log=f"worker-{number}")
+        await self.add_workers(self._workers)
         async with asyncio.timeout(READY_S_MAX):
             while not await self.api.ready():
                 self.check()
@@ -155,14 +159,24 @@ class Embedded:
 
     async def stop_workers(self) -> None:
         """Stop every worker, and leave them stopped until `start_workers`."""
-        workers = [process for process in self._processes if process.role == "worker"]
-        await asyncio.gather(*(worker.stop() for worker in workers))
+        await asyncio.gather(*(worker.stop() for worker in self.processes("worker")))
         self._processes = [process for process in self._processes if process.role != "worker"]
 
     async def start_workers(self) -> None:
         """Start workers again after `stop_workers`."""
-        for number in range(1, self._workers + 1):
-            await self._supervise("worker", ["work"], log=f"worker-{number}")
+        await self.add_workers(self._workers)
+
+    async def add_workers(self, count: int) -> None:
+        """Start further workers beside those there are."""
+        for _ in range(count):
+            self._workers_started += 1
+            await self._supervise("worker", ["work"], log=f"worker-{self._workers_started}")
+
+    async def remove_workers(self, count: int) -> None:
+        """Stop the workers that were started last, and leave them stopped."""
+        leaving = self.processes("worker")[-count:]
+        await asyncio.gather(*(worker.stop() for worker in leaving))
+        self._processes = [process for process in self._processes if process not in leaving]
 
     async def _supervise(self, role: str, arguments: list[str], *, log: str = "", **options: object) -> None:
         process = Supervised(

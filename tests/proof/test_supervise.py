@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from meshproof.ledger import read_lines
@@ -103,3 +104,43 @@ async def test_a_process_that_will_not_end_is_killed_and_that_is_on_record(
     watched.incidents.close()
     (line,) = read_lines(tmp_path / "incidents.ndjson")
     assert line["what"].startswith("did not stop within")
+
+
+async def test_who_is_struck_again_and_again_on_purpose_is_started_again_and_again(
+    tmp_path: Path, reaper: Reaper
+) -> None:
+    watched = Watched(STEADY, tmp_path, reaper)
+    await watched.process.start()
+    struck = []
+    for _ in range(6):
+        await watched.is_up()
+        struck.append(watched.process.strike(signal.SIGKILL))
+    await watched.is_up()
+    watched.process.check()
+    await watched.process.stop()
+    watched.incidents.close()
+    ended = [line["pid"] for line in read_lines(tmp_path / "incidents.ndjson") if "on purpose" in line["what"]]
+    assert ended == struck
+    with pytest.raises(ProcessError, match="no worker to send SIGKILL"):
+        watched.process.strike(signal.SIGKILL)
+
+
+async def test_who_is_frozen_ends_when_it_is_told_to(tmp_path: Path, reaper: Reaper) -> None:
+    watched = Watched(STEADY, tmp_path, reaper)
+    await watched.process.start()
+    pid = await watched.is_up()
+    watched.process.strike(signal.SIGSTOP)
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        await asyncio.sleep(0)
+    await watched.process.stop()
+    watched.incidents.close()
+    assert list(read_lines(tmp_path / "incidents.ndjson")) == [], "it had not to be killed"
+
+
+def test_an_incident_may_have_gone_on_for_a_while(tmp_path: Path) -> None:
+    incidents = Incidents(tmp_path / "incidents.ndjson")
+    incidents.add("fault", None, "healed", since_us=17)
+    incidents.close()
+    (line,) = read_lines(tmp_path / "incidents.ndjson")
+    assert (line["since_us"], line["pid"]) == (17, None)
+    assert incidents.unseen == ["fault healed"]
