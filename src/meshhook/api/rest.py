@@ -22,6 +22,7 @@ from meshhook.api import (
     control,
     deliveries,
     endpoints,
+    lanes,
     manual,
     openapi,
     pages,
@@ -114,7 +115,7 @@ class Rest:
         return Litestar(
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
-                *(control.HANDLERS + replaying.HANDLERS),
+                *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
                 *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],

@@ -11,14 +11,15 @@ WITH RECURSIVE busy AS (
                         WHERE t.shard = $1::smallint AND t.lane > busy.lane ORDER BY t.lane LIMIT 1) next
     WHERE busy.n < 10000
 )
-SELECT w.name AS workflow, l.key, l.slots AS "limit", l.strategy, held.count AS live, line.count AS waiting, l.reserved_at
+SELECT w.name AS workflow, l.key, l.slots AS "limit", coalesce(l.strategy, 'queue') AS strategy, held.count AS live, line.count AS waiting, l.reserved_at
 FROM busy
-JOIN meshhook.lanes l ON l.shard = $1::smallint AND l.id = busy.lane AND l.project_id = $2
-JOIN meshhook.workflows w ON w.id = l.workflow_id
-CROSS JOIN LATERAL (SELECT count(*)::int FROM (SELECT FROM meshhook.tasks t WHERE t.shard = $1::smallint AND t.lane = l.id
+-- The entry of a workflow has a row from the first look of a worker on.
+LEFT JOIN meshhook.lanes l ON l.shard = $1::smallint AND l.id = busy.lane
+JOIN meshhook.workflows w ON w.id = coalesce(l.workflow_id, -busy.lane) AND w.project_id = $2
+CROSS JOIN LATERAL (SELECT count(*)::int FROM (SELECT FROM meshhook.tasks t WHERE t.shard = $1::smallint AND t.lane = busy.lane
                                                AND t.queue = 1 LIMIT 10000) waits) line
-CROSS JOIN LATERAL (SELECT count(*)::int FROM (SELECT FROM meshhook.tasks t WHERE t.shard = $1::smallint AND t.lane = l.id
+CROSS JOIN LATERAL (SELECT count(*)::int FROM (SELECT FROM meshhook.tasks t WHERE t.shard = $1::smallint AND t.lane = busy.lane
                                                AND t.queue = 3 LIMIT 10000) holds) held
 WHERE line.count > 0 OR held.count > 0
-ORDER BY line.count DESC, held.count DESC, l.id
+ORDER BY line.count DESC, held.count DESC, busy.lane
 LIMIT 200;
