@@ -20,6 +20,8 @@ from meshproof import bench, evidence, scenarios
 from meshproof.display import Display
 from meshproof.judge.verdicts import Verdict
 from meshproof.load.generator import GeneratorError, processes_for
+from meshproof.mutants import hunt, planted
+from meshproof.mutants import table as mutants_table
 from meshproof.plan import Arrivals
 from meshproof.profiles import concurrency, load
 from meshproof.profiles.session import Result, conclude, cores
@@ -173,6 +175,45 @@ def judge_again(
     except evidence.EvidenceError as error:
         fail(USAGE, str(error))
     finish(lambda display, _: conclude(folder, display), as_json=as_json)
+
+
+@app.command("mutants")
+def run_mutants(
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this mutant; may be given several times.", metavar="NAME")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the mutants, and run nothing.")] = False,
+    seed: Seed = 1,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many runs at a time; a core each, as far as the memory goes.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the evidence of each run.")] = Path("build/mutants"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print {mutants: [{name, caught, by}], clean}, and nothing else.")
+    ] = False,
+) -> None:
+    """Plant bugs into scratch copies of the engine: the judge must catch each of them, and pass the engine as it is."""
+    unknown = sorted(set(only or ()) - planted.MUTANTS.keys())
+    if unknown:
+        fail(USAGE, f"There is no mutant {unknown[0]!r}. `meshproof mutants --list` shows those there are.")
+    chosen = [mutant for name, mutant in planted.MUTANTS.items() if not only or name in only]
+    if listing:
+        console().print(mutants_table.listed(chosen))
+        return
+    number = at_once or hunt.side_by_side(cores())
+
+    async def story(display: Display, _: Reaper) -> list[hunt.Hunted]:
+        display.step(f"Hunting {len(chosen)} mutants, {number} runs at a time")
+        return await hunt.hunt(chosen, seed, out, number, lambda one: display.say(mutants_table.line(one)))
+
+    hunted = tell(story, as_json=as_json)
+    document = hunt.document(hunted)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        mutants_table.show(console(), hunted)
+    if document["clean"] != "pass" or not all(mutant["caught"] for mutant in document["mutants"]):
+        raise SystemExit(VIOLATED)
 
 
 @app.command("scenarios")

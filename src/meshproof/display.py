@@ -58,6 +58,11 @@ class Display:
         """What came of the step; shown behind it."""
         self._note = what
 
+    def say(self, what: Text) -> None:
+        """One line that stays, while the step goes on."""
+        if not self._quiet:
+            self._console.print(what, soft_wrap=True)
+
     def watch(self, observer: Observer | None, incidents: Incidents, plan: Plan) -> None:
         """Show what an observer sees from now on; None ends it."""
         self._plan, self._incidents = plan, incidents

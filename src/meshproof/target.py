@@ -82,14 +82,23 @@ class Embedded:
     host = "127.0.0.1"
 
     def __init__(
-        self, *, workers: int, incidents: Incidents, reaper: Reaper, logs: Path, settings: dict[str, str] | None = None
+        self,
+        *,
+        workers: int,
+        incidents: Incidents,
+        reaper: Reaper,
+        logs: Path,
+        settings: dict[str, str] | None = None,
+        package: Path | None = None,
     ) -> None:
-        """`settings` are further `MESHHOOK_*` variables, without the prefix and in lower case."""
+        """`settings` are further `MESHHOOK_*` variables, without the prefix and in lower case. `package` is a folder to find
+        the engine in before the one that is installed."""
         self.port = free_port()
         self._workers = workers
         self._incidents = incidents
         self._reaper = reaper
         self._logs = logs
+        self._package = package
         # Postgres may run as another user, who has to get in; and the path of a socket must be short.
         self.folder = reaper.folder / f"engine-{self.port}"
         self.folder.mkdir()
@@ -231,6 +240,8 @@ class Embedded:
     def _environment(self) -> dict[str, str]:
         # Nothing else of the caller's: a run must not depend on who starts it.
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        if self._package is not None:
+            kept["PYTHONPATH"] = str(self._package.resolve())
         return {**kept, **{f"MESHHOOK_{name.upper()}": value for name, value in self.settings.items()}}
 
 

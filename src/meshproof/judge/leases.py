@@ -133,6 +133,37 @@ def recovery(facts: Facts) -> Finding:
     )
 
 
+@invariant(
+    "leases.returned",
+    "A worker that ends in good order gives its leases back: none of them has to run out.",
+    needs=("events", "claims", "incidents"),
+)
+def returned(facts: Facts) -> Finding:
+    facts.once(_orderly)
+    workers = facts.one("SELECT count(*) FROM orderly")
+    return found(
+        facts,
+        _claims(facts),
+        f"claims ({workers:,} workers ended in good order)",
+        """
+        SELECT NULL, NULL, e.run_id, format('the lease of {} ran out, though that process had ended in good order', e.owner)
+        FROM events e JOIN orderly o ON o.pid::VARCHAR = regexp_extract(e.owner, '-([0-9]+)-[0-9a-f]+$', 1)
+        WHERE e.type = 'lease.expired'""",
+    )
+
+
+def _orderly(facts: Facts) -> None:
+    """The process ids of workers that ended in good order; where the database was hit in that time, it may not have been there
+    to take the leases back."""
+    facts.con.execute(
+        """CREATE TABLE orderly AS
+           SELECT DISTINCT w.pid FROM incidents w
+           WHERE w.role = 'worker' AND w.what LIKE '%ended%(exit code 0)'
+             AND NOT EXISTS (SELECT 1 FROM incidents d
+                             WHERE d.role NOT IN ('worker', 'api', 'sink') AND d.at_us BETWEEN w.at_us - 60_000_000 AND w.at_us)"""
+    )
+
+
 def _claims(facts: Facts) -> int:
     claims: int = facts.one("SELECT count(*) FROM claims")
     return claims

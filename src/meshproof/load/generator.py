@@ -235,8 +235,10 @@ class NullServer:
         await self._process.wait()
 
 
-def certificate_of(certificates: list[dict[str, Any]], calibration: Calibration, target_per_s: float) -> dict[str, Any]:
-    """The document `generator.json`."""
+def certificate_of(
+    certificates: list[dict[str, Any]], calibration: Calibration | None, target_per_s: float
+) -> dict[str, Any]:
+    """The document `generator.json`; without a calibration it certifies nothing, and the judge says so."""
     processes = []
     for certificate in certificates:
         lag = Histogram.decode(certificate["lag"]).milliseconds() if certificate["lag"] else None
@@ -253,8 +255,10 @@ def certificate_of(certificates: list[dict[str, Any]], calibration: Calibration,
     return {
         "processes": processes,
         "target_per_s": target_per_s,
-        "calibration_per_s": calibration.per_s,
-        "calibration": {"lag_p99_ms": calibration.lag_p99_ms, "cpu_share": calibration.cpu_share},
+        "calibration_per_s": None if calibration is None else calibration.per_s,
+        "calibration": None
+        if calibration is None
+        else {"lag_p99_ms": calibration.lag_p99_ms, "cpu_share": calibration.cpu_share},
         "cores": os.cpu_count(),
         "levels": [level for certificate in certificates for level in certificate["levels"]],
     }

@@ -46,7 +46,7 @@ class Session:
     reader: Reader
     endpoints: list[int] | None
     display: Display
-    calibration: Calibration
+    calibration: Calibration | None
     sink: Sink | None = None
     """Where the calls of the workflows go, if they make any."""
 
@@ -98,12 +98,19 @@ async def session(settings: RunSettings, plan: Plan, display: Display, reaper: R
         # A database of our own holds nothing but this run; whatever else turns up there is a finding.
         paths = [plan.place(name) for name in plan.members()]
         endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
-        display.step("Calibrating the generator against a server that does nothing")
-        calibration = await calibrate(plan, settings.generators)
-        display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
+        calibration = await _calibration(settings, plan, display)
         yield Session(
             settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration, sink
         )
+
+
+async def _calibration(settings: RunSettings, plan: Plan, display: Display) -> Calibration | None:
+    if not settings.calibrated:
+        return None
+    display.step("Calibrating the generator against a server that does nothing")
+    calibration = await calibrate(plan, settings.generators)
+    display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
+    return calibration
 
 
 async def _sink(
@@ -128,6 +135,7 @@ def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Targ
             reaper=reaper,
             logs=settings.out / "logs",
             settings=settings.engine_settings,
+            package=settings.engine_package,
         )
     assert settings.database is not None
     return Remote(settings.target, settings.database, settings.api_key)

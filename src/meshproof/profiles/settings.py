@@ -39,6 +39,10 @@ class RunSettings:
     arrivals: Arrivals = "poisson"
     levels: tuple[int, ...] = ()
     generators: int = 1
+    calibrated: bool = True
+    """Whether the generator shows first what it can do: not where no figure is taken from the run."""
+    engine_package: Path | None = None
+    """A folder with a copy of the engine, to be driven in place of the one that is installed."""
     namespace: str = field(default_factory=lambda: f"mp{time.time_ns() // 1_000_000:x}")
 
     @property

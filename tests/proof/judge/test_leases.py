@@ -10,7 +10,7 @@ from story import SECOND, START_US, Story, completed, expired, run_id, step, tak
 from meshproof.judge import Verdict, Verdicts
 
 Judged = Callable[[Story], Verdicts]
-FAMILY = ("leases.epochs", "leases.fenced", "leases.overlap", "leases.takeover", "leases.recovery")
+FAMILY = ("leases.epochs", "leases.fenced", "leases.overlap", "leases.takeover", "leases.recovery", "leases.returned")
 
 
 def broken(verdicts: Verdicts) -> list[str]:
@@ -22,7 +22,7 @@ def test_claims_one_after_the_other_break_nothing(story: Story, judged: Judged) 
     story.taken_over(2)
     story.handed_back(3)
     verdicts = judged(story)
-    assert [verdicts.of(name).verdict for name in FAMILY] == [Verdict.PASS] * 5
+    assert [verdicts.of(name).verdict for name in FAMILY] == [Verdict.PASS] * len(FAMILY)
     assert [r.name for r in verdicts.results if r.verdict is Verdict.FAIL] == []
     assert "(1 of them after an expired lease)" in verdicts.of("leases.recovery").sentence
 
@@ -172,3 +172,51 @@ def test_recovery_needs_no_bound_when_no_lease_expired(story: Story, judged: Jud
     story.delivered(1)
     del story.plan["bounds"]["takeover_s"]
     assert judged(story).of("leases.recovery").verdict is Verdict.PASS
+
+
+# returned --------------------------------------------------------------------------------------------------------------
+
+
+def ended(story: Story, how: str, role: str = "worker") -> None:
+    """Process 4711 has ended, just after the run was taken over from it."""
+    story.incidents.append(
+        {"at_us": START_US + 2 * SECOND, "role": role, "pid": 4711, "what": f"was ended on purpose ({how})"}
+    )
+
+
+def left_behind(story: Story, owner: str = "host-4711-c0ffee") -> None:
+    """A run whose lease was left to run out by its owner."""
+    story.taken_over(1)
+    _, under_lease, rest = story.journal(1)
+    for event in (under_lease["events"][1], rest["events"][0]):
+        event["owner"] = owner
+
+
+def test_returned_fails_when_a_worker_that_ended_in_good_order_left_a_lease_behind(
+    story: Story, judged: Judged
+) -> None:
+    left_behind(story)
+    ended(story, "exit code 0")
+    verdicts = judged(story)
+    assert broken(verdicts) == ["leases.returned"]
+    assert verdicts.of("leases.returned").examples[0].run_id == run_id(1)
+
+
+def test_returned_asks_nothing_of_who_was_killed_nor_of_anybody_else(story: Story, judged: Judged) -> None:
+    left_behind(story)
+    ended(story, "killed by SIGKILL")
+    ended(story, "exit code 0", role="api")
+    assert broken(judged(story)) == []
+
+
+def test_returned_knows_a_process_by_its_whole_number(story: Story, judged: Judged) -> None:
+    left_behind(story, owner="host-47-c0ffee")
+    ended(story, "exit code 0")
+    assert broken(judged(story)) == []
+
+
+def test_returned_asks_nothing_when_the_database_was_away(story: Story, judged: Judged) -> None:
+    left_behind(story)
+    ended(story, "exit code 0")
+    story.incidents.append({"at_us": START_US + SECOND, "role": "postgres", "pid": 1, "what": "was ended on purpose"})
+    assert broken(judged(story)) == []

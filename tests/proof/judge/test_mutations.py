@@ -358,6 +358,14 @@ def take_over_too_late(history: History) -> None:
     row["at_us"] += 60 * SECOND
 
 
+def leave_a_lease_behind(history: History) -> None:
+    _, under_lease, rest = history.story.journal(history.one(taken_over))
+    for event in (under_lease["events"][1], rest["events"][0]):
+        event["owner"] = "host-4711-c0ffee"
+    what = "was ended on purpose (exit code 0)"
+    history.story.incidents.append({"at_us": rest["at_us"], "role": "worker", "pid": 4711, "what": what})
+
+
 def expire_the_lease_of_another(history: History) -> None:
     row = history.story.journal(history.one(taken_over))[2]
     row["events"][0] = expired("w9", row["claimed_us"])
@@ -517,6 +525,7 @@ MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     overlap_a_lease: {"leases.takeover"},
     overlap_two_claims: {"leases.overlap"},
     take_over_too_late: {"leases.recovery"},
+    leave_a_lease_behind: {"leases.returned"},
     expire_the_lease_of_another: {"journal.legal"},
 }
 MUTATIONS = MUTATIONS_OF_RUNS | MUTATIONS_OF_CALLS | MUTATIONS_OF_TIMERS | MUTATIONS_OF_LIMITS
