@@ -245,6 +245,31 @@ CREATE TABLE meshhook.openings (
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
 
+CREATE TABLE meshhook.operations (
+    id uuid NOT NULL,
+    project_id integer NOT NULL,
+    kind text NOT NULL,
+    filter json NOT NULL,
+    version text NOT NULL,
+    reason text,
+    actor text NOT NULL,
+    state text DEFAULT 'working'::text NOT NULL,
+    expected integer NOT NULL,
+    matched integer DEFAULT 0 NOT NULL,
+    done integer DEFAULT 0 NOT NULL,
+    refused integer DEFAULT 0 NOT NULL,
+    refusals json DEFAULT '{}'::json NOT NULL,
+    shard smallint DEFAULT 0 NOT NULL,
+    after uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    next_at timestamp with time zone NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT operations_check CHECK (((state = 'working'::text) = (finished_at IS NULL))),
+    CONSTRAINT operations_check1 CHECK ((matched = (done + refused))),
+    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['replay'::text, 'cancel'::text, 'discard'::text]))),
+    CONSTRAINT operations_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text])))
+);
+
 CREATE SEQUENCE meshhook.places
     START WITH 1
     INCREMENT BY 1
@@ -514,6 +539,8 @@ ALTER TABLE ONLY meshhook.lanes
     ADD CONSTRAINT lanes_shard_workflow_id_key_key UNIQUE (shard, workflow_id, key);
 ALTER TABLE ONLY meshhook.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY meshhook.operations
+    ADD CONSTRAINT operations_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY meshhook.projects
     ADD CONSTRAINT projects_name_key UNIQUE (name);
 ALTER TABLE ONLY meshhook.projects
@@ -572,6 +599,10 @@ CREATE INDEX events_expiry ON meshhook.events USING brin (expires_at);
 CREATE UNIQUE INDEX events_once ON meshhook.events USING btree (shard, project_id, id);
 
 CREATE INDEX openings_due ON meshhook.openings USING btree (shard, at);
+
+CREATE INDEX operations_by_project ON meshhook.operations USING btree (project_id, id);
+
+CREATE INDEX operations_working ON meshhook.operations USING btree (next_at) WHERE (state = 'working'::text);
 
 CREATE INDEX refusals_of_endpoint ON meshhook.refusals USING btree (endpoint_id, id);
 

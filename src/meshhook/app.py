@@ -18,7 +18,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from prometheus_client import CollectorRegistry
 
-from meshhook import backlog, chores, schedules
+from meshhook import backlog, chores, operations, schedules
 from meshhook.accept import Acceptor
 from meshhook.answers import CHANNEL, Answers
 from meshhook.api import bridge
@@ -321,6 +321,7 @@ async def _work_until(
             tasks.create_task(_every(_HEARTBEAT_S, lambda: _heartbeat(store, worker))),
             tasks.create_task(_every(chores.PERIOD_S, do_chores)),
             tasks.create_task(schedules.keep_firing(database, shards)),
+            tasks.create_task(operations.keep_working(database, shards)),
             *([tasks.create_task(keep_trimming(database, shards, payload_days))] if payload_days else []),
             tasks.create_task(_every(chores.EXPIRY_S, lambda: chores.expire(store, shards))),
         ]

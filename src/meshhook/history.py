@@ -87,11 +87,11 @@ async def runs(
     Raises:
         Refusal: the cursor is none of ours, or there is no such workflow.
     """
-    before = _AFTER_ALL if cursor is None else _read_cursor(cursor)
+    before = _AFTER_ALL if cursor is None else read_cursor(cursor)
     found: list[Row] = []
     seen_from: UUID | None = None  # from here on upwards every shard was looked through; None: to its end
     async with database.connection() as connection:
-        workflow_id = None if workflow is None else await _id_of(connection, project_id, workflow)
+        workflow_id = None if workflow is None else await workflow_id_of(connection, project_id, workflow)
         for shard in range(await _shards(connection)):
             rows = await connection.fetch(_PAGE, shard, before, project_id, status, workflow_id, limit + 1)
             end = rows[-1]["id"] if len(rows) > limit else await connection.fetchval(_SCANNED, shard, before)
@@ -100,7 +100,7 @@ async def runs(
     found = [row for row in found if seen_from is None or row["id"] >= seen_from]
     found.sort(key=lambda row: row["id"], reverse=True)
     last = found[limit - 1]["id"] if len(found) > limit else seen_from
-    return RunPage(items=[Run(**row) for row in found[:limit]], next=None if last is None else _make_cursor(last))
+    return RunPage(items=[Run(**row) for row in found[:limit]], next=None if last is None else make_cursor(last))
 
 
 async def run(database: Database, project_id: int, id: str) -> RunDetail:
@@ -136,7 +136,12 @@ async def _shards(connection: Connection[Row]) -> int:
     return int(await connection.fetchval("SELECT value::int FROM meshhook.settings WHERE name = 'shards'"))
 
 
-async def _id_of(connection: Connection[Row], project_id: int, workflow: str) -> int:
+async def workflow_id_of(connection: Connection[Row], project_id: int, workflow: str) -> int:
+    """The id of a workflow.
+
+    Raises:
+        Refusal: the project has no workflow of this name.
+    """
     query = "SELECT id FROM meshhook.workflows WHERE project_id = $1 AND name = $2"
     id = await connection.fetchval(query, project_id, workflow) if is_name(workflow) else None
     if id is None:
@@ -180,11 +185,17 @@ def _event(row: Row) -> dict[str, Any]:
     return {"seq": row["seq"], "type": members.pop("type"), "at": row["at"], "epoch": row["epoch"], **members}
 
 
-def _make_cursor(id: UUID) -> str:
+def make_cursor(id: UUID) -> str:
+    """The cursor of a page that begins below a run id."""
     return base64.urlsafe_b64encode(id.bytes + _check(id.bytes)).decode()
 
 
-def _read_cursor(text: str) -> UUID:
+def read_cursor(text: str) -> UUID:
+    """The run id in a cursor.
+
+    Raises:
+        Refusal: it is none of ours.
+    """
     try:
         raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
     except ValueError:

@@ -27,6 +27,7 @@ from meshhook.api import stream_openapi
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
+from meshhook.operations import Wanted
 from meshhook.timetable import Timetable
 
 _SCHEMAS: Final = "#/components/schemas/"
@@ -133,6 +134,14 @@ class TakesStep(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body("ResumeWrite")
+
+
+@dataclass
+class TakesOperation(Operation):
+    """An operation whose body says what is to be done to which runs."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("Wanted")
 
 
 @dataclass
@@ -263,6 +272,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             Reason,
             ReplayWrite,
             ResumeWrite,
+            Wanted,
             EndpointWrite,
             EndpointCreate,
             TrialWanted,

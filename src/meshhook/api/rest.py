@@ -20,11 +20,13 @@ from meshhook import keys
 from meshhook.api import (
     audit,
     control,
+    dead_letters,
     deliveries,
     endpoints,
     lanes,
     manual,
     openapi,
+    operations,
     pages,
     probes,
     problems,
@@ -116,6 +118,7 @@ class Rest:
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
                 *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
+                *(dead_letters.HANDLERS + operations.HANDLERS),
                 *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],

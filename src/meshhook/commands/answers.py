@@ -27,6 +27,7 @@ Project = Annotated[str, typer.Option("--project", help="Project to look at.")]
 DEFAULT = "default"
 
 _STATUS = {"completed": "green", "failed": "red", "running": "yellow", "waiting": "magenta", "queued": "cyan"}
+_VALUE_MAX = 2_000
 _WIDTH_PIPED = 200  # a table in a file is not cut to the width of a terminal that is not there
 
 
@@ -84,6 +85,14 @@ def say_json(value: Any) -> None:
 def say_pretty(value: Any) -> None:
     """JSON for people: indented."""
     typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def pretty(value: Any) -> str | None:
+    """JSON, indented; what is longer than a screen is cut, for --json has all of it."""
+    if value is None:
+        return None
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}\n… {len(text):,} letters; --json shows all"
 
 
 def table(*columns: str, rows: Iterable[Iterable[Any]], empty: str) -> None:

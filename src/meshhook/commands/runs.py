@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from meshhook import census, control, history, replaying
-from meshhook.commands.answers import DEFAULT, Project, ask, console, facts, say_json, shown, status, table
+from meshhook.commands.answers import DEFAULT, Project, ask, console, facts, pretty, say_json, shown, status, table
+from meshhook.commands.bulk import group as bulk
 from meshhook.commands.options import DATABASE, Json, with_settings
 from meshhook.commands.watch import watch
 from meshhook.config import Loaded
@@ -33,10 +34,10 @@ Id = Annotated[str, typer.Argument(help="Id of the run.")]
 
 _KEPT_MAX = 1_000  # differences that are shown; all are counted
 _DEFINITIONS_MAX = 1_000
-_VALUE_MAX = 2_000
 
 app = typer.Typer(help="Look at runs, and check all of them against their journals.", no_args_is_help=True)
 app.command()(watch)
+app.add_typer(bulk, name="bulk")
 
 
 @app.command("list")
@@ -103,9 +104,9 @@ def show(loaded: Loaded, id: Id, project: Project = DEFAULT, as_json: Json = Fal
             ("accepted", run.accepted_at),
             ("finished", run.finished_at),
             ("took", _took(run)),
-            ("trigger", _pretty(run.trigger)),
-            ("output", _pretty(run.output)),
-            ("error", _pretty(run.error)),
+            ("trigger", pretty(run.trigger)),
+            ("output", pretty(run.output)),
+            ("error", pretty(run.error)),
         ]
     )
 
@@ -373,14 +374,6 @@ def _took(run: Run) -> str | None:
         return None
     seconds = (run.finished_at - run.accepted_at).total_seconds()
     return f"{seconds * 1000:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
-
-
-def _pretty(value: Any) -> str | None:
-    """JSON, indented; what is longer than a screen is cut, for --json has all of it."""
-    if value is None:
-        return None
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}\n… {len(text):,} letters; --json shows all"
 
 
 def _word(value: Any) -> str:

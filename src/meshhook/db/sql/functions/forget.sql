@@ -1,5 +1,5 @@
--- forget: delete at most p_limit dedupe keys and p_limit events that have expired, and workers not seen for a day. Returns how many
--- keys and events.
+-- forget: delete at most p_limit dedupe keys and p_limit events that have expired, workers not seen for a day, and dead letters
+-- whose runs are gone. Returns how many keys, events and letters.
 CREATE OR REPLACE FUNCTION meshhook.forget(p_limit int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now  timestamptz := meshhook.now();
@@ -15,5 +15,5 @@ BEGIN
     WHERE e.ctid = ANY (ARRAY(SELECT old.ctid FROM meshhook.events old WHERE old.expires_at <= v_now
                               LIMIT p_limit FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS v_events = ROW_COUNT;
-    RETURN v_gone + v_events;
+    RETURN v_gone + v_events + meshhook.forget_dead_letters(p_limit);
 END $$;

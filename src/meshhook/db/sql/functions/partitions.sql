@@ -10,6 +10,12 @@ BEGIN
     RETURN (lpad(to_hex((extract(epoch FROM p_at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 END $$;
 
+-- uuid_time: the moment of a UUIDv7.
+CREATE OR REPLACE FUNCTION meshhook.uuid_time(p_id uuid) RETURNS timestamptz LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN to_timestamp(('x' || lpad(substr(replace(p_id::text, '-', ''), 1, 12), 16, '0'))::bit(64)::bigint / 1000.0);
+END $$;
+
 -- attach_partition: make a table of one day a part of runs or of journal.
 CREATE OR REPLACE FUNCTION meshhook.attach_partition(p_table text, p_day date) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -86,8 +92,7 @@ END $$;
 -- journal.
 CREATE OR REPLACE FUNCTION meshhook.is_kept(p_run_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    v_at  timestamptz := to_timestamp(('x' || lpad(substr(replace(p_run_id::text, '-', ''), 1, 12), 16, '0'))::bit(64)::bigint / 1000.0);
-    v_day text := to_char(v_at AT TIME ZONE 'UTC', 'YYYYMMDD');
+    v_day text := to_char(meshhook.uuid_time(p_run_id) AT TIME ZONE 'UTC', 'YYYYMMDD');
 BEGIN
     RETURN (SELECT count(*) = 2 FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid AND NOT i.inhdetachpending
             WHERE c.relnamespace = 'meshhook'::regnamespace AND c.relname IN ('runs_' || v_day, 'journal_' || v_day));
