@@ -37,6 +37,14 @@ class Api:
         """Give the engine a secret under a name."""
         await self._call("PUT", f"/api/v1/secrets/{name}", {"value": value})
 
+    async def send_event(self, name: str, key: str, payload: Any, id: str) -> None:
+        """Send an event to every run that waits for it; with the same id it counts once."""
+        await self._call("POST", "/api/v1/events", {"name": name, "key": key, "payload": payload, "id": id})
+
+    async def cancel(self, run_id: str) -> None:
+        """Ask for the end of a run."""
+        await self._call("POST", f"/api/v1/runs/{run_id}/cancel")
+
     async def ready(self) -> bool:
         """Whether the engine can accept deliveries."""
         try:

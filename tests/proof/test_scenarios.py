@@ -47,7 +47,7 @@ def test_payloads_are_json_and_their_outcome_is_too(name: str) -> None:
     for index in range(3 if name == "large" else 200):
         json.loads(scenario.payload(3, index))
         status, output = scenario.expected(3, index)
-        assert status in ("completed", "failed")
+        assert status in ("completed", "failed", "cancelled")
         assert json.loads(json.dumps(output)) == output
 
 
@@ -278,3 +278,33 @@ def test_a_fan_out_gives_what_each_item_gave_in_their_order() -> None:
     receipts = [hashlib.sha256(b"a").hexdigest(), "refused 1", hashlib.sha256(b"c").hexdigest()]
     assert model("fan_out", {"items": items}) == ("completed", {"count": 3, "receipts": receipts})
     assert model("fan_out", {"items": []}) == ("completed", {"count": 0, "receipts": []})
+
+
+def test_signals_what_comes_from_outside_is_what_the_model_counts_on() -> None:
+    scenario = scenarios.load("signals")
+    assert scenario.signals is not None
+    brought: dict[str, set[tuple[str, ...]]] = {}
+    for index in range(200):
+        body = scenario.payload(5, index)
+        sent, (status, output) = json.loads(body), scenario.model(body)
+        signals = scenario.signals(body)
+        brought.setdefault(sent["fate"], set()).add(tuple(signal.what for signal in signals))
+        events = [signal for signal in signals if signal.what == "event"]
+        assert all((event.key, event.payload) == (sent["key"], sent["parcel"]) for event in events)
+        assert (status == "cancelled") == (sent["fate"] == "cancelled")
+        if status == "completed":
+            assert output == {"key": sent["key"], "parcel": sent["parcel"] if events else None}
+    assert brought == {
+        "early": {("event",)},
+        "late": {("event",)},
+        "twice": {("event", "event")},
+        "never": {()},
+        "cancelled": {("cancel", "event")},
+    }
+
+
+def test_naps() -> None:
+    assert model("naps", {"name": "Ada", "seconds": 0.5, "number": 3, "seed": 1}) == (
+        "completed",
+        {"name": "Ada", "slept": 0.5},
+    )

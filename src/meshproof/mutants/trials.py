@@ -72,6 +72,13 @@ TRIALS: Final = {
         Trial("pair", "Two workers at one queue.", "http_call", rate=120, seconds=4, workers=2),
         Trial("loops", "Loops of calls, some of which fail for good.", "fan_out", rate=15, seconds=3),
         Trial("naps", "Runs that sleep for a moment, twice.", "naps", rate=40, seconds=3),
+        Trial(
+            "signals",
+            "Events that come early, late, twice or never; runs that are cancelled.",
+            "signals",
+            rate=30,
+            seconds=3,
+        ),
         Trial("lanes", "One run of a key at a time, in order.", "ordered_keys", rate=250, seconds=3, workers=2),
         Trial("slots", "Three runs of a key at a time.", "key_limits", rate=100, seconds=3, workers=2),
         Trial(

@@ -16,7 +16,8 @@ from meshproof.database import ERRORS, Reader, endpoint_ids
 from meshproof.display import Display
 from meshproof.judge import judge
 from meshproof.judge.verdicts import Verdicts
-from meshproof.ledger import write_document
+from meshproof.ledger import LineWriter, write_document
+from meshproof.load.courier import Courier
 from meshproof.load.generator import Calibration, Generator, GeneratorError, calibrate, certificate_of
 from meshproof.load.process import Job
 from meshproof.observe import Observer
@@ -160,7 +161,7 @@ async def drive(run: Session, what: str) -> Driven:
         dsn=run.target.dsn,
     )
     run.display.step("Making requests ready")
-    async with Generator(job, on_start=run.reaper.watch) as generator:
+    async with Generator(job, on_start=run.reaper.watch) as generator, AsyncExitStack() as bystanders:
         observer = Observer(
             run.folder / "samples",
             run.reader,
@@ -169,6 +170,7 @@ async def drive(run: Session, what: str) -> Driven:
             progress=lambda: generator.progress,
         )
         run.display.step(what)
+        await bystanders.enter_async_context(_courier(run))
         run.display.watch(observer, run.incidents, run.plan)
         start_us = generator.start()
         observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
@@ -184,6 +186,22 @@ async def drive(run: Session, what: str) -> Driven:
         run.folder / "generator.json", certificate_of(certificates, run.calibration, target_per_s(run, driven))
     )
     return driven
+
+
+@asynccontextmanager
+async def _courier(run: Session) -> AsyncIterator[None]:
+    """Somebody who brings the runs what comes to them from outside, until there is nothing more to wait for."""
+    reader = Reader(run.target.dsn)
+    with LineWriter(run.folder / "sent" / "signals.ndjson") as sent:
+        under_way = asyncio.create_task(Courier(run.plan, run.target.api, reader, sent).run())
+        try:
+            yield
+        finally:
+            under_way.cancel()
+            await asyncio.wait([under_way])
+            await reader.close()
+    if not under_way.cancelled():
+        under_way.result()
 
 
 def target_per_s(run: Session, driven: Driven) -> float:

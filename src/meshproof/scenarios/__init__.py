@@ -15,6 +15,7 @@ and, where they differ from the usual,
 - `BLEND`: `{scenario: weight}`, when the deliveries are spread over several scenarios (this one may be among them);
 - `lane(body) -> str` and `SLOTS`: which lane the run of a body belongs to, and how many runs of one may be worked on at once,
   when the definition has a limit (none);
+- `signals(body) -> tuple[Signal, ...]`: what comes to the run of a body from outside, once it is stored (nothing);
 - `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60).
 
 Two things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
@@ -30,7 +31,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 SINK: Final = "http://sink.test"
 """Stands in a definition for the address of the sink (meshproof.sink)."""
@@ -42,9 +43,22 @@ class Expected(NamedTuple):
     """How a run must end."""
 
     status: str
-    """`completed` or `failed`."""
+    """`completed`, `failed` or `cancelled`."""
     output: Any
-    """The output of the run as JSON data; None for a failed run without one."""
+    """The output of the run as JSON data; None for a run that failed or was cancelled without one."""
+
+
+class Signal(NamedTuple):
+    """What comes to a run from outside."""
+
+    after_s: float
+    """So long after the run was seen stored."""
+    what: Literal["event", "cancel"]
+    name: str = ""
+    """Of the event."""
+    key: str = ""
+    """Of the event: which runs it is for."""
+    payload: Any = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,8 @@ class Scenario:
     """Which lane the run of a body belongs to; None without a limit."""
     slots: int
     """How many runs of a lane may be worked on at once."""
+    signals: Callable[[bytes], tuple[Signal, ...]] | None
+    """What comes to the run of a body from outside; None when nothing ever does."""
 
     def expected(self, seed: int, index: int) -> Expected:
         """How the run of delivery `index` must end."""
@@ -102,4 +118,5 @@ def load(name: str) -> Scenario:
         drain_s=getattr(module, "DRAIN_S", DRAIN_S),
         lane=getattr(module, "lane", None),
         slots=getattr(module, "SLOTS", 0),
+        signals=getattr(module, "signals", None),
     )
