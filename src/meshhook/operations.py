@@ -138,7 +138,7 @@ class OperationPage(msgspec.Struct, frozen=True, kw_only=True):
     before: UUID | None
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OperationWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be done, and to which runs.
 
     ``filter``: of replay and discard, which dead letters; of cancel, which live runs (``workflow``, and ``since`` and ``until`` of
@@ -155,7 +155,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 # Asking for one, looking at it, stopping it --------------------------------------------------------------------------
 
 
-async def begin(database: Database, project_id: int, wanted: Wanted) -> Operation:
+async def begin(database: Database, project_id: int, wanted: OperationWanted) -> Operation:
     """Begin an operation; workers take it from there.
 
     Raises:
@@ -187,7 +187,7 @@ async def begin(database: Database, project_id: int, wanted: Wanted) -> Operatio
     return _operation(row)
 
 
-async def preview(database: Database, project_id: int, wanted: Wanted) -> Preview:
+async def preview(database: Database, project_id: int, wanted: OperationWanted) -> Preview:
     """What an operation would go over if it began now. Nothing is changed.
 
     Raises:
@@ -243,7 +243,7 @@ async def stop(database: Database, project_id: int, id: str) -> Operation:
     return await operation(database, project_id, id) if row is None else _operation(row)
 
 
-def _checked(wanted: Wanted) -> LetterFilter:
+def _checked(wanted: OperationWanted) -> LetterFilter:
     filter = wanted.filter.checked()
     if wanted.kind == "cancel" and (filter.error_type is not None or filter.node is not None):
         raise _bad_request("error_type and node are of runs that failed; what lives has neither")

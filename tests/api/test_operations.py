@@ -99,3 +99,13 @@ def test_operations_that_are_not_there(api: Api) -> None:
         for method in ("GET", "DELETE"):
             answer = api(method, f"/api/v1/operations/{id}")
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-operation")
+
+
+def test_why_a_run_is_not_running(api: Api, server: Server, name: str) -> None:
+    (run_id,) = failed(api, server, name, 1)
+    finished = api("GET", f"/api/v1/runs/{run_id}/why").json()
+    assert (finished["status"], [it["kind"] for it in finished["reasons"]]) == ("failed", ["finished"])
+    waiting = api("POST", f"/api/v1/workflows/{name}/runs", {}).json()["run_id"]
+    found = api("GET", f"/api/v1/runs/{waiting}/why").json()
+    assert found["reasons"][-1]["kind"] == "queued"
+    assert api("GET", "/api/v1/runs/x/why").json()["type"] == "/problems/unknown-run"

@@ -81,3 +81,10 @@ def test_without_a_yes_nothing_is_done(meshhook: Meshhook, engine: Engine) -> No
     said = meshhook("runs", "bulk", "discard")
     assert (said.code, "discard 1 run," in said.err, "--yes" in said.err) == (2, True, True)
     assert len(meshhook("dead-letters", "list", "--json").json["items"]) == 1
+
+
+def test_why_says_what_to_do(meshhook: Meshhook, engine: Engine) -> None:
+    [waiting] = engine.deliver(BIG)
+    assert [it["kind"] for it in meshhook("runs", "why", waiting, "--json").json["reasons"]] == ["no-worker", "queued"]
+    said = meshhook("runs", "why", waiting).out
+    assert all(words in said for words in ("is queued", "No worker is alive", "Start one: meshhook work"))

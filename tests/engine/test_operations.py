@@ -17,7 +17,7 @@ from meshhook import audit, dead_letters, operations, replaying
 from meshhook.db.connect import Database
 from meshhook.dead_letters import LetterFilter
 from meshhook.errors import Refusal, Unavailable
-from meshhook.operations import Operation, Wanted
+from meshhook.operations import Operation, OperationWanted
 from meshhook.store import Store
 
 FAILS = chain("sum(input)")
@@ -76,7 +76,7 @@ async def test_every_failed_run_is_replayed_once(
     monkeypatch.setattr(operations, "BATCH", 10)
     run_ids = await failed(sql, store, 25)
     with audit.acting_as("key:ops"):
-        begun = await operations.begin(opened, 0, Wanted(kind="replay"))
+        begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
     assert (begun.state, begun.expected, begun.matched) == ("working", 25, 0)
     ended = await finished(opened, begun)
     assert (ended.state, ended.matched, ended.done, ended.refused) == ("done", 25, 25, 0)
@@ -89,7 +89,7 @@ async def test_every_failed_run_is_replayed_once(
 
 async def test_what_fails_again_is_not_replayed_again(sql: Connection, store: Store, opened: Database) -> None:
     await failed(sql, store, 3)
-    begun = await operations.begin(opened, 0, Wanted(kind="replay"))
+    begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
     assert await operations.take_batch(opened, 2)  # of the first shard; there may be more in the second
     await until_idle(worker(store))
     assert len(await letters(sql)) == 3  # of the replays
@@ -101,7 +101,7 @@ async def test_a_batch_that_breaks_off_leaves_nothing_and_is_done_again(
     sql: Connection, store: Store, opened: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_ids = await failed(sql, store, 5)
-    begun = await operations.begin(opened, 0, Wanted(kind="replay"))
+    begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
     whole, calls = operations.replay_in, 0
 
     async def breaks(*arguments: Any, **options: Any) -> Any:
@@ -124,7 +124,7 @@ async def test_workers_at_one_moment_do_not_meet(
 ) -> None:
     monkeypatch.setattr(operations, "BATCH", 3)
     run_ids = await failed(sql, store, 40)
-    begun = [await operations.begin(opened, 0, Wanted(kind="replay")) for _ in range(2)]
+    begun = [await operations.begin(opened, 0, OperationWanted(kind="replay")) for _ in range(2)]
 
     async def work() -> None:
         working = "SELECT count(*) FROM meshhook.operations WHERE state = 'working'"
@@ -144,13 +144,13 @@ async def test_a_run_that_can_not_be_replayed_is_told_with_the_reason(
 ) -> None:
     run_ids = await failed(sql, store, 7)
     await sql.execute("UPDATE meshhook.workflows SET published_version_id = NULL")
-    ended = await finished(opened, await operations.begin(opened, 0, Wanted(kind="replay")))
+    ended = await finished(opened, await operations.begin(opened, 0, OperationWanted(kind="replay")))
     assert (ended.done, ended.refused) == (0, 7)
     (refused,) = ended.refusals
     assert (refused.problem, refused.count, len(refused.runs)) == ("not-published", 7, 5)
     assert "Publish it" in refused.detail
     assert await letters(sql) == set(run_ids)
-    ended = await finished(opened, await operations.begin(opened, 0, Wanted(kind="replay", version="same")))
+    ended = await finished(opened, await operations.begin(opened, 0, OperationWanted(kind="replay", version="same")))
     assert (ended.done, ended.refused) == (7, 0)
 
 
@@ -166,11 +166,13 @@ async def test_a_filter_picks_what_is_meant(sql: Connection, store: Store, opene
         (LetterFilter(since=datetime.now(UTC) + timedelta(hours=1)), 0),
         (LetterFilter(until=datetime.now(UTC) - timedelta(hours=1)), 0),
     ):
-        assert (await operations.preview(opened, 0, Wanted(kind="discard", filter=filter))).matched == count, filter
+        assert (await operations.preview(opened, 0, OperationWanted(kind="discard", filter=filter))).matched == count, (
+            filter
+        )
         assert len((await dead_letters.letters(opened, 0, filter)).items) == count, filter
-    assert (await operations.preview(opened, 1, Wanted(kind="discard"))).matched == 0
+    assert (await operations.preview(opened, 1, OperationWanted(kind="discard"))).matched == 0
     assert len(await letters(sql)) == 5  # looking changes nothing
-    wanted = Wanted(kind="discard", filter=LetterFilter(workflow="other"))
+    wanted = OperationWanted(kind="discard", filter=LetterFilter(workflow="other"))
     ended = await finished(opened, await operations.begin(opened, 0, wanted))
     assert (ended.done, ended.filter) == (2, wanted.filter)
     assert not await letters(sql) & set(other)
@@ -182,7 +184,7 @@ async def test_every_shard_is_gone_over(sql: Connection, store: Store, opened: D
     await sql.execute("UPDATE meshhook.settings SET value = '3' WHERE name = 'shards'")
     run_ids = await accept(sql, store, 2) + await accept(sql, store, 2, shard=2)
     await until_idle(worker(store, shards=3))
-    ended = await finished(opened, await operations.begin(opened, 0, Wanted(kind="replay")), shards=3)
+    ended = await finished(opened, await operations.begin(opened, 0, OperationWanted(kind="replay")), shards=3)
     assert (ended.expected, ended.done) == (4, 4)
     assert await replays(sql) == sorted(run_ids)
 
@@ -195,7 +197,7 @@ async def test_live_runs_are_cancelled_with_the_reason(
     await until_idle(worker(store))
     queued = await accept(sql, store, 3, definition=WAITING)
     spared = await accept(sql, store, 2, definition=WAITING, name="other")
-    wanted = Wanted(kind="cancel", filter=LetterFilter(workflow="work"), reason="wrong price list")
+    wanted = OperationWanted(kind="cancel", filter=LetterFilter(workflow="work"), reason="wrong price list")
     with audit.acting_as("key:ops"):
         begun = await operations.begin(opened, 0, wanted)
     ended = await finished(opened, begun)
@@ -213,7 +215,7 @@ async def test_an_operation_is_stopped_after_its_batch(
 ) -> None:
     monkeypatch.setattr(operations, "BATCH", 4)
     await failed(sql, store, 10)
-    begun = await operations.begin(opened, 0, Wanted(kind="discard"))
+    begun = await operations.begin(opened, 0, OperationWanted(kind="discard"))
     await operations.take_batch(opened, 1)
     stopped = await operations.stop(opened, 0, str(begun.id))
     assert (stopped.state, stopped.done) == ("stopped", 4)
@@ -227,7 +229,7 @@ async def test_replays_wait_while_new_work_waits(sql: Connection, store: Store, 
     await failed(sql, store, 3)
     waiting = await accept(sql, store, 1)
     await sql.execute("UPDATE meshhook.tasks SET due_at = meshhook.now() - interval '10 s'")
-    begun = await operations.begin(opened, 0, Wanted(kind="replay"))
+    begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
     assert await operations.take_batch(opened, 1)
     assert not await operations.take_batch(opened, 1)  # not before a second has passed
     assert (await operations.operation(opened, 0, str(begun.id))).matched == 0
@@ -243,7 +245,7 @@ async def test_batches_keep_their_distance(
     monkeypatch.setattr(operations, "PER_S", 2)
     monkeypatch.setattr(operations, "BATCH", 4)
     await failed(sql, store, 6)
-    await operations.begin(opened, 0, Wanted(kind="discard"))
+    await operations.begin(opened, 0, OperationWanted(kind="discard"))
     await operations.take_batch(opened, 1)
     row = await sql.fetchrow("SELECT next_at - meshhook.now() AS pause FROM meshhook.operations")
     assert timedelta(seconds=1) < row["pause"] <= timedelta(seconds=2)
@@ -252,13 +254,13 @@ async def test_batches_keep_their_distance(
 
 async def test_what_makes_no_sense_is_refused(opened: Database) -> None:
     for wanted, problem in (
-        (Wanted(kind="cancel", filter=LetterFilter(error_type="call")), "bad-request"),
-        (Wanted(kind="replay", reason="x"), "bad-request"),
-        (Wanted(kind="discard", version="same"), "bad-request"),
-        (Wanted(kind="cancel", reason="\0"), "bad-request"),
-        (Wanted(kind="replay", filter=LetterFilter(node="\0")), "bad-request"),
-        (Wanted(kind="replay", filter=LetterFilter(since=datetime(1, 1, 1))), "bad-request"),  # noqa: DTZ001
-        (Wanted(kind="replay", filter=LetterFilter(workflow="nowhere")), "unknown-workflow"),
+        (OperationWanted(kind="cancel", filter=LetterFilter(error_type="call")), "bad-request"),
+        (OperationWanted(kind="replay", reason="x"), "bad-request"),
+        (OperationWanted(kind="discard", version="same"), "bad-request"),
+        (OperationWanted(kind="cancel", reason="\0"), "bad-request"),
+        (OperationWanted(kind="replay", filter=LetterFilter(node="\0")), "bad-request"),
+        (OperationWanted(kind="replay", filter=LetterFilter(since=datetime(1, 1, 1))), "bad-request"),  # noqa: DTZ001
+        (OperationWanted(kind="replay", filter=LetterFilter(workflow="nowhere")), "unknown-workflow"),
     ):
         with pytest.raises(Refusal) as refused:
             await operations.begin(opened, 0, wanted)
@@ -267,9 +269,9 @@ async def test_what_makes_no_sense_is_refused(opened: Database) -> None:
 
 async def test_only_so_many_work_at_once(opened: Database) -> None:
     for _ in range(operations.WORKING_MAX):
-        await operations.begin(opened, 0, Wanted(kind="discard"))
+        await operations.begin(opened, 0, OperationWanted(kind="discard"))
     with pytest.raises(Refusal, match="too-many-operations"):
-        await operations.begin(opened, 0, Wanted(kind="discard"))
+        await operations.begin(opened, 0, OperationWanted(kind="discard"))
     page = await operations.operations(opened, 0, limit=6)
     rest = await operations.operations(opened, 0, before=page.before)
     assert (len(page.items), len(rest.items), rest.before) == (6, 4, None)
@@ -317,7 +319,7 @@ async def test_a_bulk_replay_survives_its_workers(
 ) -> None:
     """Real processes, killed in the middle again and again: every failed run is replayed exactly once."""
     run_ids = await failed(sql, store, 600)
-    begun = await operations.begin(opened, 0, Wanted(kind="replay"))
+    begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
     for share in (100, 300):
         async with Running("work", database) as process:
 

@@ -27,7 +27,7 @@ from meshhook.api import stream_openapi
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
-from meshhook.operations import Wanted
+from meshhook.operations import OperationWanted
 from meshhook.timetable import Timetable
 
 _SCHEMAS: Final = "#/components/schemas/"
@@ -141,7 +141,7 @@ class TakesOperation(Operation):
     """An operation whose body says what is to be done to which runs."""
 
     def __post_init__(self) -> None:
-        self.request_body = _body("Wanted")
+        self.request_body = _body("OperationWanted")
 
 
 @dataclass
@@ -272,7 +272,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             Reason,
             ReplayWrite,
             ResumeWrite,
-            Wanted,
+            OperationWanted,
             EndpointWrite,
             EndpointCreate,
             TrialWanted,

@@ -13,7 +13,7 @@ from litestar.params import FromPath, QueryParameter
 from meshhook import operations
 from meshhook.api.openapi import TakesOperation
 from meshhook.api.shared import Caller, decoded, problems_of
-from meshhook.operations import PAGE_MAX, Operation, OperationPage, Preview, Wanted
+from meshhook.operations import PAGE_MAX, Operation, OperationPage, OperationWanted, Preview
 
 
 @post(
@@ -28,7 +28,7 @@ from meshhook.operations import PAGE_MAX, Operation, OperationPage, Preview, Wan
 )
 async def begin_operation(caller: NamedDependency[Caller], request: Request[Any, Any, Any]) -> Response[Any]:
     """Workers do it in batches, once to each run, at a bounded rate. With `dry_run` nothing is done but counting."""
-    wanted = decoded(await request.body(), Wanted)
+    wanted = decoded(await request.body(), OperationWanted)
     if wanted.dry_run:
         return Response(await operations.preview(caller.database, caller.project_id, wanted), status_code=200)
     return Response(await operations.begin(caller.database, caller.project_id, wanted), status_code=202)

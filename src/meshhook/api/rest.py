@@ -35,6 +35,7 @@ from meshhook.api import (
     runs,
     schedules,
     secrets,
+    why,
     workflows,
 )
 from meshhook.api.bridge import Asgi
@@ -118,7 +119,7 @@ class Rest:
             [
                 *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
                 *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
-                *(dead_letters.HANDLERS + operations.HANDLERS),
+                *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS),
                 *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
                 *(probes.HANDLERS + pages.HANDLERS),
             ],

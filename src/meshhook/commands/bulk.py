@@ -18,7 +18,7 @@ from meshhook.config import Loaded
 from meshhook.db.connect import Database
 from meshhook.dead_letters import LetterFilter
 from meshhook.errors import ConfigError
-from meshhook.operations import Operation, Wanted
+from meshhook.operations import Operation, OperationWanted
 
 Dry = Annotated[bool, typer.Option("--dry-run", help="Only count what it would go over.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
@@ -52,7 +52,9 @@ def replay(
     Example: meshhook runs bulk replay --workflow orders --error-type call
     """
     filter = LetterFilter(workflow=workflow, error_type=error_type, node=node, since=since, until=until)
-    wanted = Wanted(kind="replay", filter=filter, version="same" if same_version else "published", dry_run=dry_run)
+    wanted = OperationWanted(
+        kind="replay", filter=filter, version="same" if same_version else "published", dry_run=dry_run
+    )
     _do(loaded, wanted, yes, detach, project, as_json)
 
 
@@ -75,7 +77,7 @@ def cancel(
     Example: meshhook runs bulk cancel --workflow orders --reason "wrong price list"
     """
     filter = LetterFilter(workflow=workflow, since=since, until=until)
-    wanted = Wanted(kind="cancel", filter=filter, reason=reason, dry_run=dry_run)
+    wanted = OperationWanted(kind="cancel", filter=filter, reason=reason, dry_run=dry_run)
     _do(loaded, wanted, yes, detach, project, as_json)
 
 
@@ -99,10 +101,10 @@ def discard(
     Example: meshhook runs bulk discard --error-type expression --until 2026-11-01
     """
     filter = LetterFilter(workflow=workflow, error_type=error_type, node=node, since=since, until=until)
-    _do(loaded, Wanted(kind="discard", filter=filter, dry_run=dry_run), yes, detach, project, as_json)
+    _do(loaded, OperationWanted(kind="discard", filter=filter, dry_run=dry_run), yes, detach, project, as_json)
 
 
-def _do(loaded: Loaded, wanted: Wanted, yes: bool, detach: bool, project: str, as_json: bool) -> None:
+def _do(loaded: Loaded, wanted: OperationWanted, yes: bool, detach: bool, project: str, as_json: bool) -> None:
     """Count, ask, begin, and show how far it is until it is over."""
     if wanted.dry_run or not yes:
         found = ask(loaded, lambda database, project_id: operations.preview(database, project_id, wanted), project)

@@ -19,6 +19,7 @@ from meshhook.commands.answers import DEFAULT, Project, ask, console, facts, pre
 from meshhook.commands.bulk import group as bulk
 from meshhook.commands.options import DATABASE, Json, with_settings
 from meshhook.commands.watch import watch
+from meshhook.commands.why import why
 from meshhook.config import Loaded
 from meshhook.control import Wish
 from meshhook.db.connect import Database
@@ -37,6 +38,7 @@ _DEFINITIONS_MAX = 1_000
 
 app = typer.Typer(help="Look at runs, and check all of them against their journals.", no_args_is_help=True)
 app.command()(watch)
+app.command()(why)
 app.add_typer(bulk, name="bulk")
 
 
