@@ -67,7 +67,7 @@ def frames_of(written: Written) -> list[Frame]:
     """Every event of a journal row."""
     at = msgspec.json.encode(written.at).decode()
     head = (
-        f'{{"run_id":"{written.run_id}","workflow":"{written.workflow}","status":"{written.status or "queued"}",'
+        f'{{"run_id":"{written.run_id}","workflow":"{written.workflow}","run_status":"{written.status or "queued"}",'
         f'"epoch":{written.epoch},"at":{at},"seq":'
     )
     made: list[Frame] = []

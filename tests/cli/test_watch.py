@@ -120,3 +120,22 @@ def test_what_is_not_there_is_said(meshhook: Meshhook, engine: Engine) -> None:
     said = meshhook("runs", "watch", "0192f0c1-0000-7000-8000-000000000000")
     assert said.code == 1
     assert "no run" in said.err
+
+
+def test_an_event_with_a_status_of_its_own_does_not_hide_that_of_the_run(meshhook: Meshhook, engine: Engine) -> None:
+    answering = {
+        "nodes": [{"id": "say", "type": "respond", "config": {"status": 201}}],
+        "edges": [{"from": "trigger", "to": "say"}],
+    }
+    engine.publish(answering)
+    [run] = engine.deliver(1)
+    engine.work()
+    assert "run.responded" in meshhook("runs", "watch", run).out
+    told = [json.loads(line) for line in meshhook("runs", "watch", run, "--json").out.splitlines()]
+    assert [(event["type"], event["run_status"]) for event in told] == [
+        ("run.accepted", "queued"),
+        ("run.responded", "completed"),
+        ("step.completed", "completed"),
+        ("run.completed", "completed"),
+    ]
+    assert told[1]["status"] == 201

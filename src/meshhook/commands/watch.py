@@ -31,7 +31,7 @@ _BUSY_S: Final = 0.05
 _IDLE_S: Final = 0.2
 _RETRY_S: Final = 1.0
 _REST_MAX: Final = 300
-_HEAD: Final = ("run_id", "workflow", "status", "epoch", "at", "seq", "type")
+_HEAD: Final = ("run_id", "workflow", "run_status", "epoch", "at", "seq", "type")
 
 Id = Annotated[str | None, typer.Argument(help="Id of one run; without it, all runs of the project.")]
 
@@ -131,7 +131,7 @@ def _printer(screen: Console, *, of_one_run: bool) -> Callable[[Frame], None]:
             (f"{shown(datetime.fromisoformat(event['at']))[11:]}  ", "dim"),
             *run,
             (f"{event['seq']:>3} ", "dim"),
-            (event["type"], _style(event["status"], str(event["type"]))),
+            (event["type"], _style(event["run_status"], str(event["type"]))),
             "  ",
             shown(text if len(text) <= _REST_MAX else text[:_REST_MAX] + " …"),
         )
