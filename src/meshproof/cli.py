@@ -18,12 +18,14 @@ from rich.text import Text
 
 from meshproof import bench, evidence, scenarios
 from meshproof.display import Display
+from meshproof.faults import KINDS, MIX, QUICK
+from meshproof.faults.schedule import ScheduleError
 from meshproof.judge.verdicts import Verdict
 from meshproof.load.generator import GeneratorError, processes_for
 from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
 from meshproof.plan import Arrivals
-from meshproof.profiles import concurrency, load
+from meshproof.profiles import concurrency, faults, load
 from meshproof.profiles.session import Result, conclude, cores
 from meshproof.profiles.settings import EMBEDDED, RunSettings
 from meshproof.reaper import Reaper
@@ -38,6 +40,7 @@ LOAD_RATE = 300.0
 LOAD_WARMUP_S = 5.0
 LOAD_DURATION_S = 35.0
 LEVEL_S = 8.0
+FAULTS_RATE = 60.0
 WIDTH = 140
 T = TypeVar("T")
 
@@ -78,9 +81,6 @@ def run_load(
     as_json: AsJson = False,
 ) -> None:
     """Send at a rate, whatever the engine makes of it (open model)."""
-    chosen: dict[str, Arrivals] = {"poisson": "poisson", "constant": "constant"}
-    if arrivals not in chosen:
-        fail(USAGE, f"--arrivals {arrivals} is neither poisson nor constant.")
     settings = checked(
         RunSettings(
             profile="load",
@@ -94,7 +94,7 @@ def run_load(
             rate=rate,
             duration_s=duration,
             warmup_s=warmup,
-            arrivals=chosen[arrivals],
+            arrivals=arrivals_named(arrivals),
             generators=processes_for(cores(), rate),
         )
     )
@@ -138,6 +138,52 @@ def run_concurrency(
         )
     )
     finish(lambda display, reaper: concurrency.run(settings, display, reaper), as_json=as_json)
+
+
+@run_app.command("faults")
+def run_faults(
+    scenario: Scenario = "http_call",
+    names: Annotated[
+        str,
+        typer.Option("--faults", help=f"What is done to the engine: some of {', '.join(KINDS)}; `all`, or `quick`."),
+    ] = "all",
+    quick: Annotated[bool, typer.Option(help="Half a minute, with the most important faults.")] = False,
+    rate: Annotated[float, typer.Option(min=0.1, max=100_000, help="Requests a second, on average.")] = FAULTS_RATE,
+    duration: Annotated[
+        float | None, typer.Option(min=1, help="Seconds of the steady phase; else as long as these faults take.")
+    ] = None,
+    warmup: Annotated[float, typer.Option(min=0, help="Seconds before it.")] = 2.0,
+    arrivals: Annotated[str, typer.Option(help="`poisson` (independent senders) or `constant`.")] = "poisson",
+    seed: Seed = 1,
+    target: Target = EMBEDDED,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
+    out: Out = Path("build/faults"),
+    as_json: AsJson = False,
+) -> None:
+    """Break the engine while it works, heal it, and prove that nothing was lost (open model)."""
+    if target != EMBEDDED:
+        fail(USAGE, "Faults are made on an engine of the suite's own only: leave --target out.")
+    asked = faults_named("quick" if quick and names == "all" else names)
+    settings = RunSettings(
+        profile="faults",
+        scenario=scenario,
+        seed=seed,
+        out=out,
+        workers=workers,
+        rate=rate,
+        duration_s=duration or faults.duration_for(seed, asked),
+        warmup_s=warmup,
+        arrivals=arrivals_named(arrivals),
+        generators=processes_for(cores(), rate),
+        faults=asked,
+        lease_s=faults.LEASE_S,
+    )
+    try:
+        faults.faults_of(settings)
+    except ScheduleError as error:
+        fail(USAGE, str(error))
+    checked(settings)
+    finish(lambda display, reaper: faults.run(settings, display, reaper), as_json=as_json)
 
 
 @app.command("bench")
@@ -238,6 +284,23 @@ def list_scenarios(as_json: Annotated[bool, typer.Option("--json", help="Print J
     for scenario in known:
         table.add_row(scenario.name, str(len(scenario.definition["nodes"])), scenario.summary)
     console().print(table)
+
+
+def arrivals_named(name: str) -> Arrivals:
+    """How requests arrive."""
+    chosen: dict[str, Arrivals] = {"poisson": "poisson", "constant": "constant"}
+    if name not in chosen:
+        fail(USAGE, f"--arrivals {name} is neither poisson nor constant.")
+    return chosen[name]
+
+
+def faults_named(names: str) -> tuple[str, ...]:
+    """The faults in a list of names, each once, in the order given."""
+    groups = {"all": MIX, "quick": QUICK}
+    asked = tuple(dict.fromkeys(one for name in names.split(",") for one in groups.get(name.strip(), (name.strip(),))))
+    if unknown := [name for name in asked if name not in KINDS]:
+        fail(USAGE, f"There is no fault {unknown[0]!r}. There are: {', '.join(KINDS)}; and all, quick.")
+    return asked
 
 
 def checked(settings: RunSettings) -> RunSettings:

@@ -11,6 +11,7 @@ FILES = (
     "phases.json",
     "generator.json",
     "incidents.ndjson",
+    "faults.ndjson",
     "versions.json",
     "floor.json",
     "verdicts.json",

@@ -160,7 +160,34 @@ SOURCES: Final = (
             "wait_ms": "INTEGER",
         },
     ),
-    Source("incidents", "incidents.ndjson", {"at_us": "BIGINT", "role": "VARCHAR", "pid": "BIGINT", "what": "VARCHAR"}),
+    Source(
+        "incidents",
+        "incidents.ndjson",
+        {"at_us": "BIGINT", "role": "VARCHAR", "pid": "BIGINT", "what": "VARCHAR", "since_us": "BIGINT"},
+        # What happened in one moment began in it.
+        kept="* REPLACE (coalesce(since_us, at_us) AS since_us)",
+    ),
+    Source(
+        "faults",
+        "faults.ndjson",
+        {
+            "number": "INTEGER",
+            "kind": "VARCHAR",
+            "target": "VARCHAR",
+            "began_us": "BIGINT",
+            "ended_us": "BIGINT",
+            "hit": "BOOLEAN",
+            "evidence": "VARCHAR",
+            "figures": "MAP(VARCHAR, BIGINT)",
+            "skipped": "VARCHAR",
+            "failed": "VARCHAR",
+        },
+    ),
+    Source(
+        "roll_calls",
+        "samples/workers.ndjson",
+        {"at_us": "BIGINT", "worker": "VARCHAR", "alive": "BOOLEAN", "committed": "BIGINT", "refused": "BIGINT"},
+    ),
 )
 
 

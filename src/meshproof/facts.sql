@@ -10,7 +10,9 @@
 --   timers      one row a timer.set: until when, and what ended it
 --   effects     one row a request the sink has seen: the run and the node its key names, and the how-manieth of that key it is
 --   events      one row a journal event, with the members that matter for the order of things (facts.py)
---   tasks, seen, counts, incidents   as they were read
+--   incidents   one row a thing that happened to a process, at_us; since_us is before that when it had gone on for a while
+--   faults      one row a planned fault: when it was made, and whether it was seen to hit work in flight
+--   tasks, seen, counts, roll_calls   as they were read
 
 CREATE TABLE attempts AS
 SELECT a.n,

@@ -123,6 +123,11 @@ class Embedded:
     def api(self) -> Api:
         return Api(self.host, self.port)
 
+    @property
+    def socket(self) -> Path:
+        """The Unix socket of its Postgres."""
+        return self._socket / ".s.PGSQL.5432"
+
     def pids(self) -> dict[str, list[int]]:
         roles: dict[str, list[int]] = {}
         for process in self._processes:

@@ -148,7 +148,7 @@ def explained(facts: Facts) -> Finding:
         LEFT JOIN (SELECT run_id, node, count(*) AS breaks FROM effects WHERE answer IN ('reset', 'cut') GROUP BY ALL) e
                ON e.run_id = c.run_id AND e.node = c.node
         WHERE c.ended_by = 'call.failed' AND c.error = 'broken'
-          AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.at_us BETWEEN c.started_us AND c.ended_us)
+          AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.since_us <= c.ended_us AND i.at_us >= c.started_us)
         GROUP BY c.run_id, c.node HAVING count(*) > any_value(coalesce(e.breaks, 0))""",
             """
         SELECT NULL, NULL, c.run_id, format('attempt {} of {} failed as {}, which nothing explains', c.attempt, c.node, c.error)

@@ -113,8 +113,8 @@ def takeover(facts: Facts) -> Finding:
 
 @invariant(
     "leases.recovery",
-    "A run whose lease has expired is taken up again within the stated bound.",
-    needs=("events", "claims", "plan"),
+    "A run whose lease has expired is taken up again within the stated bound, or so soon after what happened meanwhile.",
+    needs=("events", "claims", "plan", "incidents"),
 )
 def recovery(facts: Facts) -> Finding:
     expired = facts.one("SELECT count(*) FROM events WHERE type = 'lease.expired'")
@@ -128,7 +128,8 @@ def recovery(facts: Facts) -> Finding:
         f"claims ({expired:,} of them after an expired lease)",
         """
         SELECT NULL, NULL, run_id, format('taken up {} ms after its lease had ended', (claimed_us - until_us) // 1000)
-        FROM events WHERE type = 'lease.expired' AND claimed_us - until_us > $1""",
+        FROM events e WHERE type = 'lease.expired' AND claimed_us - until_us > $1
+          AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.since_us <= e.claimed_us AND i.at_us > e.claimed_us - $1)""",
         int((bound_s or 0) * 1_000_000),
     )
 

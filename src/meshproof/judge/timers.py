@@ -107,7 +107,7 @@ def late(facts: Facts) -> Finding:
                format('{} fired {} ms after its time', node, (ended_us - greatest(until_us, set_us)) // 1000)
         FROM timers
         WHERE ended_by = 'step.completed' AND ended_us - greatest(until_us, set_us) > $1
-          AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.at_us BETWEEN until_us - $1 AND ended_us)""",
+          AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.since_us <= ended_us AND i.at_us >= until_us - $1)""",
         int(bound_s * 1_000_000),
     )
 

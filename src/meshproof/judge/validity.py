@@ -10,6 +10,7 @@ from meshproof.judge.invariant import CannotTell, Finding, found, invariant
 LAG_P99_MS_MAX: Final = 5.0
 CPU_SHARE_MAX: Final = 0.8
 CALIBRATION_MIN: Final = 2.0
+ZOMBIE: Final = "freeze-worker"
 HELD_SHARE_MIN: Final = 0.9
 """For this part of its time a level of the closed model must have had exactly its number in flight."""
 
@@ -114,6 +115,52 @@ def levels(facts: Facts) -> Finding:
     if not planned:
         return Finding(1, "plans", 0, [], note="an open run has no levels")
     return _finding(facts, len(planned), "levels", faults)
+
+
+@invariant(
+    "validity.faults",
+    "Every planned fault was made, and was seen to hit work in flight.",
+    needs=("plan",),
+)
+def faults(facts: Facts) -> Finding:
+    planned = facts.plan.get("faults", [])
+    if not planned:
+        return Finding(1, "plans", 0, [], note="no faults were planned")
+    facts.require("faults")
+    vain = facts.rows(
+        """SELECT number, kind, coalesce(failed, evidence) FROM faults WHERE NOT hit AND skipped IS NULL ORDER BY number"""
+    )
+    made = facts.one("SELECT count(*) FROM faults WHERE hit")
+    skipped = facts.one("SELECT count(*) FROM faults WHERE skipped IS NOT NULL")
+    if len(planned) != facts.one("SELECT count(*) FROM faults"):
+        raise CannotTell(f"{len(planned)} faults were planned, and faults.ndjson does not say what became of each")
+    if vain:
+        number, kind, why = vain[0]
+        raise CannotTell(f"{len(vain)} of {len(planned)} faults hit nothing: {kind} (number {number}): {why}")
+    return Finding(
+        made, "faults", 0, [], note=f"{made} faults hit work in flight, {skipped} were skipped with a reason"
+    )
+
+
+@invariant(
+    "validity.zombies",
+    "What a worker writes that was frozen for longer than its leases was seen to be refused.",
+    needs=("plan",),
+)
+def zombies(facts: Facts) -> Finding:
+    if not any(fault["kind"] == ZOMBIE for fault in facts.plan.get("faults", [])):
+        return Finding(1, "plans", 0, [], note="no worker was to be frozen")
+    facts.require("faults")
+    frozen, held, refused = facts.rows(
+        """SELECT count(*), coalesce(sum(figures['held']), 0), coalesce(sum(figures['refused']), 0)
+           FROM faults WHERE kind = $1 AND hit""",
+        ZOMBIE,
+    )[0]
+    if held and not refused:
+        raise CannotTell(f"{frozen} frozen workers held {held} runs, and not one stale write was seen to be refused")
+    return Finding(
+        frozen, "frozen workers", 0, [], note=f"{refused:,} stale writes of {frozen} frozen workers were refused"
+    )
 
 
 def _finding(facts: Facts, checked: int, of_what: str, faults: list[str]) -> Finding:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from meshproof import floor, phases, report, scenarios, stored, summary
 from meshproof.database import ERRORS, Reader, endpoint_ids
@@ -32,6 +32,7 @@ from meshproof.target import Embedded, Remote, Target, free_port, prepare
 from meshproof.versions import versions
 
 WATCH_S = 0.2
+T = TypeVar("T")
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Session:
     calibration: Calibration | None
     sink: Sink | None = None
     """Where the calls of the workflows go, if they make any."""
+    front: tuple[str, int] | None = None
+    """Where the senders send to, when it is not the target itself: a proxy before it."""
 
     def check(self) -> None:
         """Raise when the engine or the sink cannot be kept running any more."""
@@ -72,24 +75,36 @@ class Result:
     report: Path
 
 
-async def write_plan(settings: RunSettings, plan: Plan, display: Display) -> None:
-    """Put the plan on record before anything is started."""
+async def write_plan(settings: RunSettings, plan: Plan, display: Display, more: dict[str, Any] | None = None) -> None:
+    """Put the plan on record before anything is started; `more` is what is planned beside the load."""
     display.step("Planning every request")
     document = await asyncio.to_thread(plan.document)
     document |= {"settings": settings.document(), "bounds": settings.bounds, "command": settings.command()}
+    document |= more or {}
     write_document(settings.out / "plan.json", document)
     display.note(f"{document['attempts']:,} requests, digest {document['digest'][:16]}")
 
 
 @asynccontextmanager
-async def session(settings: RunSettings, plan: Plan, display: Display, reaper: Reaper) -> AsyncIterator[Session]:
-    """Start the engine (or find it), set the scenarios up, and calibrate the generator."""
+async def session(
+    settings: RunSettings,
+    plan: Plan,
+    display: Display,
+    reaper: Reaper,
+    fit: Callable[[Target], Awaitable[None]] | None = None,
+) -> AsyncIterator[Session]:
+    """Start the engine (or find it), set the scenarios up, and calibrate the generator.
+
+    `fit` may change the target before it is started.
+    """
     async with AsyncExitStack() as stack:
         incidents = Incidents(settings.out / "incidents.ndjson")
         stack.callback(incidents.close)
         display.step("Starting MeshHook" if settings.embedded else f"Looking for {settings.target}")
         target = _target(settings, incidents, reaper)
         stack.push_async_callback(target.stop)
+        if fit is not None:
+            await fit(target)
         await target.start()
         sink = await _sink(settings, plan, incidents, reaper, stack)
         await prepare(target, plan, None if sink is None else sink.address)
@@ -150,12 +165,16 @@ class Driven:
     certificates: list[dict[str, Any]]
 
 
-async def drive(run: Session, what: str) -> Driven:
-    """Send the plan while looking on, then wait until no run is live; the certificate goes on record."""
+async def drive(run: Session, what: str, beside: Callable[[int], Awaitable[None]] | None = None) -> Driven:
+    """Send the plan while looking on, then wait until no run is live; the certificate goes on record.
+
+    `beside` goes on beside the sending from its start, which it is told (microseconds); both must end before the waiting begins.
+    """
+    host, port = run.front or (run.target.host, run.target.port)
     job = Job(
         run.plan,
-        run.target.host,
-        run.target.port,
+        host,
+        port,
         str(run.folder / "sent"),
         processes=run.settings.generators,
         dsn=run.target.dsn,
@@ -175,7 +194,9 @@ async def drive(run: Session, what: str) -> Driven:
         start_us = generator.start()
         observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
         observer.start()
-        certificates = await _unless_target_fails(run, generator.done())
+        certificates = await _unless_target_fails(
+            run, _both(generator.done(), None if beside is None else beside(start_us))
+        )
         observer.phase = lambda: "drain"
         run.display.step("Waiting for the last runs")
         await drain(run)
@@ -261,6 +282,19 @@ def now_us() -> int:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+async def _both(work: Awaitable[T], beside: Awaitable[None] | None) -> T:
+    """What the work gives, once both have ended."""
+    if beside is None:
+        return await work
+    task = asyncio.ensure_future(beside)
+    try:
+        done = await work
+        await task
+        return done
+    finally:
+        task.cancel()
 
 
 async def _unless_target_fails(run: Session, work: Awaitable[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ LEASE_S = 10.0
 TAKEOVER_S = 5.0
 # A herd of timers is worked off like any other backlog.
 TIMER_S = 10.0
+# After the last fault the backlog is what it was before the first within so long.
+LIVENESS_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class RunSettings:
     """Whether the generator shows first what it can do: not where no figure is taken from the run."""
     engine_package: Path | None = None
     """A folder with a copy of the engine, to be driven in place of the one that is installed."""
+    faults: tuple[str, ...] = ()
+    """What is done to the engine meanwhile, by the names of meshproof.faults."""
+    lease_s: float = LEASE_S
+    """How long a lease of an engine of our own lasts."""
     namespace: str = field(default_factory=lambda: f"mp{time.time_ns() // 1_000_000:x}")
 
     @property
@@ -55,7 +61,7 @@ class RunSettings:
         """What an engine of our own is told beside its address and its database."""
         # Calls go to the sink: one host on this machine, which fails on purpose and is not to be left alone for it.
         return {
-            "lease_s": f"{LEASE_S:g}",
+            "lease_s": f"{self.lease_s:g}",
             "outbound_allow": "127.0.0.0/8",
             "calls_per_host_max": "1000",
             "circuit_failures": "0",
@@ -69,7 +75,7 @@ class RunSettings:
     @property
     def bounds(self) -> dict[str, float]:
         """By when the engine must have done what it promises, in seconds."""
-        return {"drain_s": self.drain_s, "takeover_s": TAKEOVER_S, "timer_s": TIMER_S}
+        return {"drain_s": self.drain_s, "takeover_s": TAKEOVER_S, "timer_s": TIMER_S, "liveness_s": LIVENESS_S}
 
     def document(self) -> dict[str, Any]:
         """The settings as they go into the evidence."""
@@ -82,6 +88,7 @@ class RunSettings:
             "warmup_s": self.warmup_s or None,
             "duration_s": self.duration_s,
             "levels": list(self.levels) or None,
+            "faults": list(self.faults) or None,
             "engine": self.engine_settings if self.embedded else None,
         }
 
@@ -93,5 +100,6 @@ class RunSettings:
         else:
             words += ["--rate", f"{self.rate:g}", "--warmup", f"{self.warmup_s:g}", "--arrivals", self.arrivals]
         words += ["--duration", f"{self.duration_s:g}", "--target", self.target]
+        words += ["--faults", ",".join(self.faults)] if self.faults else []
         words += ["--workers", str(self.workers)] if self.embedded else ["--database", "DSN"]
         return shlex.join(words)

@@ -56,6 +56,11 @@ class Sink:
         self._process.check()
 
     @property
+    def process(self) -> Supervised:
+        """Its process, kept running."""
+        return self._process
+
+    @property
     def pids(self) -> list[int]:
         """Its process, while there is one."""
         return [] if self._process.pid is None else [self._process.pid]

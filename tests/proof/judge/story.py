@@ -38,6 +38,9 @@ class Story:
     seen: list[dict[str, Any]] = field(default_factory=list)
     counts: list[dict[str, Any]] = field(default_factory=list)
     incidents: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    """What became of every planned fault."""
+    roll_calls: list[dict[str, Any]] = field(default_factory=list)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     """What the sink has seen."""
     plan: dict[str, Any] = field(default_factory=dict)
@@ -51,7 +54,7 @@ class Story:
             "profile": "load",
             "seed": SEED,
             "scenario": self.scenario,
-            "bounds": {"drain_s": 30, "takeover_s": 5, "timer_s": 10},
+            "bounds": {"drain_s": 30, "takeover_s": 5, "timer_s": 10, "liveness_s": 15},
             "levels": [],
             "scenarios": {self.scenario: self.place(self.scenario)},
         }
@@ -310,6 +313,21 @@ class Story:
         self.counts.append(line)
         return line
 
+    def fault(self, kind: str, began_us: int, ended_us: int, *, hit: bool = True, **more: Any) -> dict[str, Any]:
+        """A planned fault, and what became of it."""
+        number = len(self.faults)
+        self.plan.setdefault("faults", []).append({"number": number, "kind": kind, "at_s": 1.0, "for_s": 1.0})
+        line = {"number": number, "kind": kind, "target": "it", "began_us": began_us, "ended_us": ended_us, "hit": hit}
+        line |= {"evidence": "as seen", "figures": {}, "skipped": None, "failed": None, **more}
+        self.faults.append(line)
+        return line
+
+    def roll_call(self, at_us: int, worker: str, committed: int, *, alive: bool = True) -> dict[str, Any]:
+        """What a worker says of itself."""
+        line = {"at_us": at_us, "worker": worker, "alive": alive, "committed": committed, "refused": 0}
+        self.roll_calls.append(line)
+        return line
+
     # The folder --------------------------------------------------------------------------------------------------------
 
     def event_lines(self) -> list[dict[str, Any]]:
@@ -338,6 +356,11 @@ class Story:
             "samples/seen.ndjson": self.seen,
             "samples/counts.ndjson": self.counts,
             "incidents.ndjson": self.incidents,
+            **(
+                {"faults.ndjson": self.faults, "samples/workers.ndjson": self.roll_calls}
+                if "faults" in self.plan
+                else {}
+            ),
             "effects/1.ndjson": self.receipts,
             "plan.json": self.plan,
             "generator.json": self.generator,

@@ -170,11 +170,25 @@ with_limits = st.builds(
     lambda fates: History(fates, "ordered_keys"),
     st.lists(st.just(delivered), min_size=ordered_keys.KEYS + 1, max_size=ordered_keys.KEYS + 4),
 )
+
+
+def broken_and_healed(history: History) -> History:
+    """The same with a fault in it, after which the engine is what it was."""
+    story = history.story
+    story.count(START_US - SECOND, accepted=0)
+    story.fault("kill-worker", START_US + 2 * SECOND, START_US + 85 * SECOND)
+    story.roll_call(START_US + 86 * SECOND, "w-1-a", 7)
+    story.roll_call(START_US + 89 * SECOND, "w-1-a", 9)
+    story.attempt("late", "fail", at_us=START_US + 88 * SECOND)
+    return history
+
+
+with_faults = histories.map(broken_and_healed)
 with_timers = st.builds(lambda fates: History(fates, "sleepers"), st.lists(st.just(slept), min_size=1, max_size=4))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(with_calls, with_timers, with_limits))
+@given(st.one_of(with_calls, with_timers, with_limits, with_faults))
 def test_a_legal_history_with_calls_or_timers_or_limits_passes(history: History) -> None:
     verdicts = history.judge()
     assert verdicts.verdict is Verdict.PASS, verdicts.reason
@@ -529,7 +543,29 @@ MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     expire_the_lease_of_another: {"journal.legal"},
 }
 MUTATIONS = MUTATIONS_OF_RUNS | MUTATIONS_OF_CALLS | MUTATIONS_OF_TIMERS | MUTATIONS_OF_LIMITS
-KINDS = ((MUTATIONS_OF_CALLS, with_calls), (MUTATIONS_OF_TIMERS, with_timers), (MUTATIONS_OF_LIMITS, with_limits))
+
+
+def leave_a_backlog_behind(history: History) -> None:
+    history.story.counts.clear()
+    history.story.count(START_US - SECOND, accepted=0)
+    history.story.count(START_US + 90 * SECOND, accepted=40, queued=37, terminal=3)
+
+
+def let_a_worker_rest_for_ever(history: History) -> None:
+    history.story.roll_calls[-1]["committed"] = 7
+
+
+MUTATIONS_OF_FAULTS: dict[Callable[[History], None], set[str]] = {
+    leave_a_backlog_behind: {"liveness.backlog"},
+    let_a_worker_rest_for_ever: {"liveness.workers"},
+}
+MUTATIONS |= MUTATIONS_OF_FAULTS
+KINDS = (
+    (MUTATIONS_OF_FAULTS, with_faults),
+    (MUTATIONS_OF_CALLS, with_calls),
+    (MUTATIONS_OF_TIMERS, with_timers),
+    (MUTATIONS_OF_LIMITS, with_limits),
+)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
