@@ -188,6 +188,11 @@ SOURCES: Final = (
         "samples/workers.ndjson",
         {"at_us": "BIGINT", "worker": "VARCHAR", "alive": "BOOLEAN", "committed": "BIGINT", "refused": "BIGINT"},
     ),
+    Source(
+        "replies",
+        "samples/replies.ndjson",
+        {"at_us": "BIGINT", "asker": "VARCHAR", "path": "VARCHAR", "status": "INTEGER", "marks": "VARCHAR[]"},
+    ),
 )
 
 

@@ -89,6 +89,10 @@ class Plan:
         """The scenarios its deliveries are spread over."""
         return sorted(scenarios.load(self.scenario).blend)
 
+    def projects(self) -> list[str]:
+        """The projects that the workflows of its scenarios are in."""
+        return sorted({scenarios.load(name).project for name in self.members()})
+
     def place(self, scenario: str) -> str:
         """The name of the workflow and of the endpoint of one of its scenarios."""
         return f"{self.namespace}-{scenario}"

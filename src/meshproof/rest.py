@@ -45,6 +45,11 @@ class Api:
         """Ask for the end of a run."""
         await self._call("POST", f"/api/v1/runs/{run_id}/cancel")
 
+    async def read(self, path: str) -> tuple[int, str]:
+        """The status and the text that a GET is answered with. Raises OSError and HTTPException."""
+        status, body = await asyncio.to_thread(self._exchange, "GET", path, None)
+        return status, body.decode(errors="replace")
+
     async def ready(self) -> bool:
         """Whether the engine can accept deliveries."""
         try:

@@ -51,6 +51,10 @@ class Target(Protocol):
     @property
     def api(self) -> Api: ...
 
+    async def api_of(self, project: str) -> Api:
+        """The API as one who has a key of this project; raises TargetError when there is no such key to be had."""
+        ...
+
     def pids(self) -> dict[str, list[int]]:
         """The processes of each role, as they are now; empty for those that are not known."""
         ...
@@ -68,12 +72,18 @@ class Target(Protocol):
         ...
 
 
-async def prepare(target: Target, plan: Plan, sink: str | None = None) -> None:
-    """Publish the workflows of a plan and bind their endpoints; `sink` is the address their calls go to."""
+async def prepare(target: Target, plan: Plan, sink: str | None = None) -> dict[str, Api]:
+    """Publish the workflows of a plan and bind their endpoints; `sink` is the address their calls go to.
+
+    Returns the API of each project there is work in.
+    """
+    apis = {project: await target.api_of(project) for project in plan.projects()}
     for name in plan.members():
-        definition = placed(scenarios.load(name).definition, sink, datetime.now(UTC))
-        await target.api.publish(plan.place(name), definition)
-        await target.api.bind(plan.place(name), plan.place(name))
+        scenario = scenarios.load(name)
+        api = apis[scenario.project]
+        await api.publish(plan.place(name), placed(scenario.definition, sink, datetime.now(UTC)))
+        await api.bind(plan.place(name), plan.place(name))
+    return apis
 
 
 class Embedded:
@@ -127,6 +137,12 @@ class Embedded:
     def socket(self) -> Path:
         """The Unix socket of its Postgres."""
         return self._socket / ".s.PGSQL.5432"
+
+    async def api_of(self, project: str) -> Api:
+        if project == scenarios.HOME:
+            return self.api
+        key = await self._command("key", "create", "suite", "--project", project, "--new-project", "--json")
+        return Api(self.host, self.port, json.loads(key)["key"])
 
     def pids(self) -> dict[str, list[int]]:
         roles: dict[str, list[int]] = {}
@@ -219,19 +235,25 @@ class Embedded:
         self._postgres_ready.set()
 
     async def _migrate(self) -> None:
+        await self._command("migrate")
+
+    async def _command(self, *words: str) -> str:
+        """Run a command of the engine to its end; returns what it printed. Raises TargetError."""
         process = await asyncio.create_subprocess_exec(
             meshhook(),
-            "migrate",
+            *words,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.PIPE,
             env=self._environment(),
             cwd=self.folder,
             start_new_session=True,
         )
         self._reaper.watch(process.pid)
-        said, _ = await process.communicate()
+        printed, said = await process.communicate()
         if process.returncode:
-            raise TargetError(f"meshhook migrate ended with exit code {process.returncode}:\n{said.decode()}")
+            told = (printed + said).decode()
+            raise TargetError(f"meshhook {' '.join(words[:2])} ended with exit code {process.returncode}:\n{told}")
+        return printed.decode()
 
     async def _until(self, what: str, condition: object) -> None:
         assert callable(condition)
@@ -269,6 +291,14 @@ class Remote:
     @property
     def api(self) -> Api:
         return Api(self.host, self.port, self._api_key)
+
+    async def api_of(self, project: str) -> Api:
+        if project != scenarios.HOME:
+            raise TargetError(
+                f"The scenario has work in a project {project!r} of its own, and keys are made for an engine of our own"
+                " only: use --target embedded."
+            )
+        return self.api
 
     def pids(self) -> dict[str, list[int]]:
         return {}

@@ -55,17 +55,17 @@ async def test_everything_is_brought_once_in_order_however_often_it_is_refused(
     door = Door()
     expected = courier._signals_of(PLAN)
     with LineWriter(tmp_path / "signals.ndjson") as sent:
-        await Courier(PLAN, door, Rows(), sent).run()  # type: ignore[arg-type]
+        await Courier(PLAN, {"default": door}, Rows(), sent).run()  # type: ignore[arg-type]
     lines = list(read_lines(tmp_path / "signals.ndjson"))
     assert len(expected) > 5
-    for delivery, signals in expected.items():
+    for delivery, (_, signals) in expected.items():
         mine = [line for line in lines if line["d"] == delivery]
         assert [line["what"] for line in mine] == [signal.what for signal in signals]
         assert {line["run_id"] for line in mine} == {f"run-{delivery}"}
     assert len(door.taken) == len(lines)
     assert door.asked == 2 * len(lines)
     ids = {what[2] for what in door.taken if what[0] == "event"}
-    assert len(ids) == sum(any(signal.what == "event" for signal in signals) for signals in expected.values())
+    assert len(ids) == sum(any(signal.what == "event" for signal in signals) for _, signals in expected.values())
 
 
 def test_other_plans_have_nothing_to_bring() -> None:

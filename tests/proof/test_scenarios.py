@@ -308,3 +308,16 @@ def test_naps() -> None:
         "completed",
         {"name": "Ada", "slept": 0.5},
     )
+
+
+def test_tenants_and_its_neighbour_share_their_keys_and_nothing_else() -> None:
+    home, next_door = scenarios.load("tenants"), scenarios.load("neighbour")
+    assert (home.project, next_door.project) == ("default", "neighbour")
+    ours, theirs = (json.loads(scenario.payload(5, 3)) for scenario in (home, next_door))
+    assert ours["number"] == theirs["number"]
+    assert scenarios.canary("default") in ours["canary"]
+    assert scenarios.canary("neighbour") in theirs["canary"]
+    assert home.signals is not None
+    (event,) = home.signals(home.payload(5, 3))
+    assert (event.key, event.payload) == ("bird 3", ours["canary"])
+    assert model("tenants", ours) == ("completed", {"canary": ours["canary"], "heard": ours["canary"]})

@@ -79,6 +79,13 @@ TRIALS: Final = {
             rate=30,
             seconds=3,
         ),
+        Trial(
+            "tenants",
+            "Two projects with the same work, each asking for what is the other's.",
+            "tenants",
+            rate=30,
+            seconds=3,
+        ),
         Trial("lanes", "One run of a key at a time, in order.", "ordered_keys", rate=250, seconds=3, workers=2),
         Trial("slots", "Three runs of a key at a time.", "key_limits", rate=100, seconds=3, workers=2),
         Trial(

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +19,14 @@ from meshproof.judge.verdicts import Verdicts
 from meshproof.ledger import LineWriter, write_document
 from meshproof.load.courier import Courier
 from meshproof.load.generator import Calibration, Generator, GeneratorError, calibrate, certificate_of
+from meshproof.load.prober import Prober
 from meshproof.load.process import Job
 from meshproof.observe import Observer
 from meshproof.phases import Phase
 from meshproof.plan import Plan
 from meshproof.profiles.settings import RunSettings
 from meshproof.reaper import Reaper
+from meshproof.rest import Api
 from meshproof.sink import Sink, is_wanted
 from meshproof.sql import statement
 from meshproof.supervise import Incidents
@@ -51,6 +53,8 @@ class Session:
     calibration: Calibration | None
     sink: Sink | None = None
     """Where the calls of the workflows go, if they make any."""
+    apis: dict[str, Api] = field(default_factory=dict)
+    """The API of each project there is work in."""
     front: tuple[str, int] | None = None
     """Where the senders send to, when it is not the target itself: a proxy before it."""
 
@@ -107,7 +111,7 @@ async def session(
             await fit(target)
         await target.start()
         sink = await _sink(settings, plan, incidents, reaper, stack)
-        await prepare(target, plan, None if sink is None else sink.address)
+        apis = await prepare(target, plan, None if sink is None else sink.address)
         reader = Reader(target.dsn)
         stack.push_async_callback(reader.close)
         write_document(settings.out / "versions.json", await versions(reader))
@@ -116,7 +120,7 @@ async def session(
         endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
         calibration = await _calibration(settings, plan, display)
         yield Session(
-            settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration, sink
+            settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration, sink, apis
         )
 
 
@@ -190,6 +194,7 @@ async def drive(run: Session, what: str, beside: Callable[[int], Awaitable[None]
         )
         run.display.step(what)
         await bystanders.enter_async_context(_courier(run))
+        await bystanders.enter_async_context(_prober(run))
         run.display.watch(observer, run.incidents, run.plan)
         start_us = generator.start()
         observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
@@ -214,7 +219,7 @@ async def _courier(run: Session) -> AsyncIterator[None]:
     """Somebody who brings the runs what comes to them from outside, until there is nothing more to wait for."""
     reader = Reader(run.target.dsn)
     with LineWriter(run.folder / "sent" / "signals.ndjson") as sent:
-        under_way = asyncio.create_task(Courier(run.plan, run.target.api, reader, sent).run())
+        under_way = asyncio.create_task(Courier(run.plan, run.apis, reader, sent).run())
         try:
             yield
         finally:
@@ -223,6 +228,24 @@ async def _courier(run: Session) -> AsyncIterator[None]:
             await reader.close()
     if not under_way.cancelled():
         under_way.result()
+
+
+@asynccontextmanager
+async def _prober(run: Session) -> AsyncIterator[None]:
+    """Somebody who asks in the name of each project for what belongs to another; nobody when there is but one."""
+    if len(run.apis) < 2:
+        yield
+        return
+    reader = Reader(run.target.dsn)
+    with LineWriter(run.folder / "samples" / "replies.ndjson") as replies:
+        stop = asyncio.Event()
+        under_way = asyncio.create_task(Prober(run.plan, run.apis, reader, replies).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await under_way
+            await reader.close()
 
 
 def target_per_s(run: Session, driven: Driven) -> float:

@@ -16,6 +16,7 @@ and, where they differ from the usual,
 - `lane(body) -> str` and `SLOTS`: which lane the run of a body belongs to, and how many runs of one may be worked on at once,
   when the definition has a limit (none);
 - `signals(body) -> tuple[Signal, ...]`: what comes to the run of a body from outside, once it is stored (nothing);
+- `PROJECT`: the project its workflow is in (`default`); a text made by `canary(project, …)` is to be seen in that one alone;
 - `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60).
 
 Two things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
@@ -37,6 +38,9 @@ SINK: Final = "http://sink.test"
 """Stands in a definition for the address of the sink (meshproof.sink)."""
 
 DRAIN_S: Final = 60.0
+
+HOME: Final = "default"
+"""The project of whoever shows no key."""
 
 
 class Expected(NamedTuple):
@@ -83,6 +87,8 @@ class Scenario:
     """How many runs of a lane may be worked on at once."""
     signals: Callable[[bytes], tuple[Signal, ...]] | None
     """What comes to the run of a body from outside; None when nothing ever does."""
+    project: str
+    """Where its workflow is."""
 
     def expected(self, seed: int, index: int) -> Expected:
         """How the run of delivery `index` must end."""
@@ -119,4 +125,10 @@ def load(name: str) -> Scenario:
         lane=getattr(module, "lane", None),
         slots=getattr(module, "SLOTS", 0),
         signals=getattr(module, "signals", None),
+        project=getattr(module, "PROJECT", HOME),
     )
+
+
+def canary(project: str, song: str = "") -> str:
+    """A text that belongs to a project: whoever finds it elsewhere has found a leak."""
+    return f"canary-{project}-{song}"

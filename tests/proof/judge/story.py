@@ -43,6 +43,8 @@ class Story:
     roll_calls: list[dict[str, Any]] = field(default_factory=list)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     """What the sink has seen."""
+    replies: list[dict[str, Any]] = field(default_factory=list)
+    """What the projects were shown by the API."""
     plan: dict[str, Any] = field(default_factory=dict)
     generator: dict[str, Any] | None = field(default_factory=dict)
     read_us: int = START_US + 60 * SECOND
@@ -223,6 +225,34 @@ class Story:
         run["finished_us"] = at_us + 2_000
         return run
 
+    # Projects: for the scenario `tenants` --------------------------------------------------------------------------
+
+    def neighbours(self) -> None:
+        """There is a second project, and each is shown what is its own."""
+        self.plan["scenarios"]["neighbour"] = self.place("neighbour")
+        for project in ("default", "neighbour"):
+            self.shown(project, project)
+
+    def shown(self, asker: str, *marks: str) -> None:
+        """A reply in which something of these projects stands."""
+        line = {"at_us": START_US, "asker": asker, "path": "/api/v1/runs", "status": 200, "marks": list(marks)}
+        self.replies.append(line)
+
+    def heard(self, number: int) -> dict[str, Any]:
+        """A delivery that waited for its event, and got it."""
+        run = self.delivered(number)
+        del self.journal(number)[1]["events"][:]
+        body = json.loads(scenarios.load(self.scenario).payload(SEED, number))
+        output = scenarios.load(self.scenario).expected(SEED, number).output
+        wait, at_us = self.journal(number)[1], run["finished_us"]
+        until, key = clock(at_us + 300 * SECOND), f"bird {body['number']}"
+        wait["events"] += [{"type": "wait.set", "node": "listen", "name": "song", "key": key, "until": until}]
+        event = {"type": "event.received", "node": "listen", "id": "e", "number": number, "payload": body["canary"]}
+        ended = [event, step("listen", body["canary"]), step("heard", output), completed(output)]
+        self.row(number, 3, 2, ended, claimed_us=at_us + 1_000, at_us=at_us + 2_000)
+        run.update(epoch=2, finished_us=at_us + 2_000)
+        return run
+
     # Calls and timers: for the scenarios `http_call` and `sleepers` ----------------------------------------------------
 
     def called(self, number: int, answers: tuple[str, ...] = ("200",)) -> dict[str, Any]:
@@ -355,6 +385,7 @@ class Story:
             "sent/p0.outcomes.ndjson": self.outcomes,
             "samples/seen.ndjson": self.seen,
             "samples/counts.ndjson": self.counts,
+            "samples/replies.ndjson": self.replies,
             "incidents.ndjson": self.incidents,
             **(
                 {"faults.ndjson": self.faults, "samples/workers.ndjson": self.roll_calls}

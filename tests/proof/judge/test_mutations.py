@@ -159,6 +159,12 @@ def slept(story: Story, number: int) -> None:
     story.slept(number)
 
 
+def heard(story: Story, number: int) -> None:
+    if not story.replies:
+        story.neighbours()
+    story.heard(number)
+
+
 CALLED = [called, refused_then_called, broken_off]
 with_calls = st.builds(
     lambda order, more: History([*order, *more], "http_call"),
@@ -184,12 +190,13 @@ def broken_and_healed(history: History) -> History:
 
 
 with_faults = histories.map(broken_and_healed)
+with_projects = st.builds(lambda fates: History(fates, "tenants"), st.lists(st.just(heard), min_size=1, max_size=4))
 with_timers = st.builds(lambda fates: History(fates, "sleepers"), st.lists(st.just(slept), min_size=1, max_size=4))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(with_calls, with_timers, with_limits, with_faults))
-def test_a_legal_history_with_calls_or_timers_or_limits_passes(history: History) -> None:
+@given(st.one_of(with_calls, with_timers, with_limits, with_projects, with_faults))
+def test_a_legal_history_of_another_kind_passes(history: History) -> None:
     verdicts = history.judge()
     assert verdicts.verdict is Verdict.PASS, verdicts.reason
 
@@ -480,6 +487,14 @@ def let_the_later_one_start_first(history: History) -> None:
     history.story.journal(one)[1].update(claimed_us=later, at_us=later + 100)
 
 
+def hear_the_song_of_another(history: History) -> None:
+    history.story.journal(history.one(heard))[2]["events"][0]["payload"] = scenarios.canary("neighbour", "la")
+
+
+def show_what_is_the_neighbours(history: History) -> None:
+    history.story.shown("default", "default", "neighbour")
+
+
 MUTATIONS_OF_CALLS: dict[Callable[[History], None], set[str]] = {
     claim_a_call_that_was_never_made: {"effects.happened"},
     send_the_number_of_the_attempt_in_the_key: {"effects.known"},
@@ -501,6 +516,10 @@ MUTATIONS_OF_TIMERS: dict[Callable[[History], None], set[str]] = {
 MUTATIONS_OF_LIMITS: dict[Callable[[History], None], set[str]] = {
     work_on_two_of_a_lane_at_once: {"limits.slots"},
     let_the_later_one_start_first: {"limits.order"},
+}
+MUTATIONS_OF_PROJECTS: dict[Callable[[History], None], set[str]] = {
+    hear_the_song_of_another: {"tenants.rows"},
+    show_what_is_the_neighbours: {"tenants.replies"},
 }
 MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     drop_a_run: {"intake.lost"},
@@ -542,7 +561,6 @@ MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     leave_a_lease_behind: {"leases.returned"},
     expire_the_lease_of_another: {"journal.legal"},
 }
-MUTATIONS = MUTATIONS_OF_RUNS | MUTATIONS_OF_CALLS | MUTATIONS_OF_TIMERS | MUTATIONS_OF_LIMITS
 
 
 def leave_a_backlog_behind(history: History) -> None:
@@ -559,13 +577,14 @@ MUTATIONS_OF_FAULTS: dict[Callable[[History], None], set[str]] = {
     leave_a_backlog_behind: {"liveness.backlog"},
     let_a_worker_rest_for_ever: {"liveness.workers"},
 }
-MUTATIONS |= MUTATIONS_OF_FAULTS
 KINDS = (
     (MUTATIONS_OF_FAULTS, with_faults),
     (MUTATIONS_OF_CALLS, with_calls),
     (MUTATIONS_OF_TIMERS, with_timers),
     (MUTATIONS_OF_LIMITS, with_limits),
+    (MUTATIONS_OF_PROJECTS, with_projects),
 )
+MUTATIONS = {**MUTATIONS_OF_RUNS, **{name: caught for mutations, _ in KINDS for name, caught in mutations.items()}}
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)

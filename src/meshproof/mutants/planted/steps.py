@@ -78,6 +78,6 @@ MUTANTS: Final = (
             ),
         ),
         trial="loops",
-        caught_by=("journal.legal",),
+        caught_by=("journal.order",),
     ),
 )
