@@ -42,6 +42,7 @@ from meshhook.hosts import Hosts
 from meshhook.key_sets import KeySets
 from meshhook.key_source import KeySource, ensure_file
 from meshhook.live import Live
+from meshhook.lookback import Lookback
 from meshhook.metrics import WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
 from meshhook.receipt_desk import ReceiptDesk
@@ -141,7 +142,8 @@ async def _serve_until(
     streams = Streams(live, rest.admit, registry)
     server = _server(settings, hooks, streams, rest)
     async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest)))
+        lookback = Lookback()
+        watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest, lookback)))
         beside = [
             tasks.create_task(_every(IDLE_S, rates.give_back)),
             tasks.create_task(hear(settings.database_url, {CHANNEL: answers.hear})),
@@ -251,9 +253,10 @@ async def _open_vault(settings: Settings, database: Database, actor: str) -> tup
     return vault, keychain
 
 
-async def _watch_pressure(store: Store, door: Door, rest: Rest) -> None:
+async def _watch_pressure(store: Store, door: Door, rest: Rest, lookback: Lookback) -> None:
     try:
-        pressure = await store.pressure(_ALIVE)
+        pressure = await store.pressure(_ALIVE, lookback.since())
+        lookback.saw(pressure.front)
     except DatabaseError as error:
         rest.note_database(error)
         return
@@ -323,7 +326,7 @@ async def _work_until(
             tasks.create_task(schedules.keep_firing(database, shards)),
             tasks.create_task(operations.keep_working(database, shards)),
             *([tasks.create_task(keep_trimming(database, shards, payload_days))] if payload_days else []),
-            tasks.create_task(_every(chores.EXPIRY_S, lambda: chores.expire(store, shards))),
+            tasks.create_task(_every(chores.EXPIRY_S, lambda: chores.expire(store, shards, worker.look_at_all))),
         ]
         working = tasks.create_task(worker.run())
         _log.info("working", worker=worker.name, shards=shards)

@@ -6,6 +6,7 @@ Each chore is safe to be done by several workers at once, and harmless to be don
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -47,11 +48,12 @@ async def do(store: Store, database: Database, shards: int, *, feed_keep: timede
         _log.info("chores done", partitions_made=made, keys_forgotten=forgotten)
 
 
-async def expire(store: Store, shards: int) -> None:
-    """Let runs that were not started in time leave their lanes, to be ended."""
+async def expire(store: Store, shards: int, tell: Callable[[int], None]) -> None:
+    """Let runs that were not started in time leave their lanes, to be ended; ``tell`` of each shard where there were any."""
     try:
         for shard in range(shards):
-            await store.expire(shard)
+            if await store.expire(shard):
+                tell(shard)
     except DatabaseError as error:
         _log.warning("expiry put off", error=str(error))
 

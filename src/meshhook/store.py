@@ -148,6 +148,7 @@ class Pressure(NamedTuple):
     committed: int
     workers: int
     lags_s: Mapping[int, float] = MappingProxyType({})
+    front: datetime | None = None
 
 
 class Endpoint(NamedTuple):
@@ -168,10 +169,14 @@ class Turn:
     def __init__(self, connection: Connection[Row], shard: int) -> None:
         self._connection = connection
         self._shard = shard
+        self.front: datetime | None = None
+        """After a claim with ``since``: when that became due which waited longest. ``None``: it can't be said."""
 
-    async def claim(self, limit: int) -> list[Claimed]:
-        """Take at most ``limit`` due runs, with their journals."""
-        rows = await self._connection.fetch("SELECT * FROM meshhook.claim($1, $2)", self._shard, limit)
+    async def claim(self, limit: int, since: datetime | None = None) -> list[Claimed]:
+        """Take at most ``limit`` due runs, with their journals; ``since`` leaves out what was due before, see ``lookback.py``."""
+        rows = await self._connection.fetch("SELECT * FROM meshhook.claim($1, $2, $3)", self._shard, limit, since)
+        if rows and rows[0][0] is None:
+            self.front = rows.pop(0)["due_at"]
         claimed: list[Claimed] = []
         last: UUID | None = None
         for run_id, epoch, owner, due_at, signaled, claimed_at, _, events, lane in rows:
@@ -348,11 +353,14 @@ class Store:
         """Say that ``worker`` lives, and what it has done so far."""
         await self._database.call("SELECT meshhook.heartbeat($1, $2, $3)", worker, committed, refused)
 
-    async def pressure(self, alive: timedelta) -> Pressure:
-        """How far behind the workers are; a worker counts as living when it was seen within ``alive``."""
-        rows = await self._database.read("SELECT * FROM meshhook.pressure($1)", alive)
-        lag_s, queued, committed, workers, projects, lags_s = rows[0]
-        return Pressure(lag_s, queued, committed, workers, dict(zip(projects, lags_s, strict=True)))
+    async def pressure(self, alive: timedelta, since: datetime | None = None) -> Pressure:
+        """How far behind the workers are; a worker counts as living when it was seen within ``alive``.
+
+        ``since`` leaves out what was due before, see ``lookback.py``.
+        """
+        rows = await self._database.read("SELECT * FROM meshhook.pressure($1, $2)", alive, since)
+        lag_s, queued, committed, workers, projects, lags_s, front = rows[0]
+        return Pressure(lag_s, queued, committed, workers, dict(zip(projects, lags_s, strict=True)), front)
 
     async def lease_tokens(self, asks: Sequence[Ask]) -> list[Lease]:
         """Take tokens out of the rate buckets of endpoints; one answer for each, in order."""

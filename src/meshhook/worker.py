@@ -30,6 +30,7 @@ from meshhook.definition import parse_text
 from meshhook.errors import DatabaseError, DefinitionError, JournalError
 from meshhook.held import Held, call_headers, fold
 from meshhook.hosts import Hosts
+from meshhook.lookback import Lookback
 from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
 from meshhook.placing import overdue, place_all
@@ -117,11 +118,17 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._limits = dict.fromkeys(range(shards), batch_max)
+        self._lookbacks = [Lookback() for _ in range(shards)]
         self._pace = Pace()
         self.counts = Counts()
 
     def wake(self) -> None:
         """There may be work: do not wait for the next poll."""
+        self._wake.set()
+
+    def look_at_all(self, shard: int) -> None:
+        """Something became due that was so long ago: the next look into the queue of this shard must not begin behind it."""
+        self._lookbacks[shard].look_at_all()
         self._wake.set()
 
     def note_signal(self, run_id: str) -> None:
@@ -170,7 +177,9 @@ class Worker:
     async def turn(self, shard: int) -> int:
         """Claim, advance, commit: one transaction. Returns how many runs were claimed."""
         async with self._store.turn(shard) as turn:
-            claimed = await turn.claim(self._limits[shard])
+            lookback = self._lookbacks[shard]
+            claimed = await turn.claim(self._limits[shard], lookback.since())
+            lookback.saw(turn.front, len(claimed))
             if not claimed:
                 return 0
             began = self._clock()
@@ -188,6 +197,8 @@ class Worker:
                     for run in silent
                 ]
                 await turn.put_back([*not_begun, *later])
+        if not_begun or silent or any(run.is_entering for run in claimed):
+            lookback.again(min(run.due_at for run in claimed))
         self._adapt_limit(shard, len(held), not_begun, self._clock() - began)
         self._note(told, written.refused)
         self._keep(shard, held, written.refused)

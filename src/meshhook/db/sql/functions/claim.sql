@@ -18,7 +18,12 @@
 --   claimed_at the database clock now: leases and journal rows of this claim count from it. Read after the tasks were taken, so
 --              whoever had a slot of the lane before has written his last before that.
 --   lane       the lane it comes from; below 0, the entry: such a run is not to be worked on but to be placed, see place()
-CREATE OR REPLACE FUNCTION meshhook.claim(p_shard smallint, p_limit int)
+--
+-- Rows that were taken lie dead in the indexes as long as anybody's transaction is open that began before. With p_from the looks
+-- begin there, behind them: only what is due since then is found, and one more row comes first, without a run_id, whose due_at is
+-- the front: of what p_from lets be seen, nothing was due before it. Null finds everything and tells no front. What bound is
+-- safe, and how often a look must be at everything: meshhook/lookback.py.
+CREATE OR REPLACE FUNCTION meshhook.claim(p_shard smallint, p_limit int, p_from timestamptz DEFAULT NULL)
 RETURNS TABLE (
     run_id uuid, epoch int, owner text, due_at timestamptz, signaled boolean, claimed_at timestamptz, seq int, events json,
     lane bigint
@@ -32,7 +37,9 @@ SET enable_sort = off
 AS $$
 DECLARE
     v_now     timestamptz := meshhook.now();
+    v_front   timestamptz;      -- where the looks begin; null: at the beginning
     v_project int;              -- one that has ready runs
+    v_ready   int[];            -- those that have some, as far as they are known
     v_several boolean;          -- others have some as well
     v_timed   boolean;
     v_opened  boolean;
@@ -44,25 +51,37 @@ DECLARE
     v_lanes   bigint[];
     v_flags   boolean[];
 BEGIN
-    SELECT head.project_id,
-           EXISTS (SELECT FROM meshhook.tasks t
-                   WHERE t.shard = p_shard AND t.queue = 0 AND t.project_id > head.project_id),
-           EXISTS (SELECT FROM meshhook.tasks t WHERE t.shard = p_shard AND t.queue >= 2 AND t.due_at <= v_now),
-           EXISTS (SELECT FROM meshhook.openings o WHERE o.shard = p_shard AND o.at <= v_now)
-    INTO v_project, v_several, v_timed, v_opened
-    FROM (SELECT (SELECT t.project_id FROM meshhook.tasks t WHERE t.shard = p_shard AND t.queue = 0
-                  ORDER BY t.project_id LIMIT 1) AS project_id) head;
+    IF p_from IS NOT NULL THEN
+        SELECT f.front, f.projects, f.timed, f.opened INTO v_front, v_ready, v_timed, v_opened
+        FROM meshhook.front(p_shard, v_now, p_from, 64) f;
+        v_several := v_ready IS NOT NULL;
+    END IF;
+    IF v_front IS NULL THEN
+        SELECT head.project_id,
+               EXISTS (SELECT FROM meshhook.tasks t
+                       WHERE t.shard = p_shard AND t.queue = 0 AND t.project_id > head.project_id),
+               EXISTS (SELECT FROM meshhook.tasks t WHERE t.shard = p_shard AND t.queue >= 2 AND t.due_at <= v_now),
+               EXISTS (SELECT FROM meshhook.openings o WHERE o.shard = p_shard AND o.at <= v_now)
+        INTO v_project, v_several, v_timed, v_opened
+        FROM (SELECT (SELECT t.project_id FROM meshhook.tasks t WHERE t.shard = p_shard AND t.queue = 0
+                      ORDER BY t.project_id LIMIT 1) AS project_id) head;
+    ELSE
+        RETURN QUERY SELECT NULL::uuid, NULL::int, NULL, v_front, NULL::boolean, v_now, NULL::int, NULL::json, NULL::bigint;
+    END IF;
 
     IF v_timed THEN
-        v_places := meshhook.claim_timed(p_shard, v_now, p_limit);
+        v_places := meshhook.claim_timed(p_shard, v_now, p_limit, v_front);
     END IF;
     IF v_opened OR v_timed THEN
         v_places := v_places || meshhook.claim_lanes(
-            p_shard, v_now, floor((p_limit - coalesce(cardinality(v_places), 0) + random()) / 2 + 0.25)::int);
+            p_shard, v_now, floor((p_limit - coalesce(cardinality(v_places), 0) + random()) / 2 + 0.25)::int, v_front);
     END IF;
     IF v_timed OR v_several THEN
+        IF v_front IS NULL THEN
+            v_ready := meshhook.ready_projects(p_shard, 64);
+        END IF;
         v_places := v_places || meshhook.claim_ready(
-            p_shard, v_now, meshhook.ready_projects(p_shard, 64), p_limit - coalesce(cardinality(v_places), 0));
+            p_shard, v_now, v_ready, p_limit - coalesce(cardinality(v_places), 0), v_front);
     ELSIF v_project IS NOT NULL THEN
         v_places := v_places || ARRAY(
             SELECT t.ctid FROM meshhook.tasks t
@@ -99,7 +118,8 @@ BEGIN
 END $$;
 
 -- claim_timed: lock at most p_limit tasks that are due, the oldest first; returns the places of those to go on with now.
-CREATE OR REPLACE FUNCTION meshhook.claim_timed(p_shard smallint, p_now timestamptz, p_limit int) RETURNS tid[]
+CREATE OR REPLACE FUNCTION meshhook.claim_timed(p_shard smallint, p_now timestamptz, p_limit int, p_front timestamptz)
+RETURNS tid[]
 LANGUAGE plpgsql  -- planned as claim() says, which alone calls this
 AS $$
 DECLARE
@@ -111,6 +131,7 @@ BEGIN
     FROM (SELECT due.ctid AS place, due.lane IS NOT NULL AND due.owner IS NULL AND NOT due.signaled AS asleep
           FROM meshhook.tasks due
           WHERE due.shard = p_shard AND due.queue >= 2 AND due.due_at <= p_now
+            AND due.due_at >= coalesce(p_front, '-infinity')
           ORDER BY due.due_at
           LIMIT p_limit
           FOR UPDATE SKIP LOCKED) t;
@@ -131,8 +152,9 @@ END $$;
 
 -- claim_ready: lock at most p_limit ready tasks of these projects, of each the oldest of the highest priority first; returns
 -- their places. Each project gets an even share, and what some leave goes to those that have more.
-CREATE OR REPLACE FUNCTION meshhook.claim_ready(p_shard smallint, p_now timestamptz, p_projects int[], p_limit int)
-RETURNS tid[]
+CREATE OR REPLACE FUNCTION meshhook.claim_ready(
+    p_shard smallint, p_now timestamptz, p_projects int[], p_limit int, p_front timestamptz
+) RETURNS tid[]
 LANGUAGE plpgsql  -- planned as claim() says, which alone calls this
 AS $$
 DECLARE
@@ -145,11 +167,7 @@ DECLARE
 BEGIN
     FOREACH v_project IN ARRAY coalesce(p_projects, '{}') LOOP
         EXIT WHEN v_left <= 0;
-        v_some := ARRAY(SELECT t.ctid FROM meshhook.tasks t
-                        WHERE t.shard = p_shard AND t.queue = 0 AND t.project_id = v_project AND t.due_at <= p_now
-                        ORDER BY t.priority, t.due_at
-                        LIMIT least(v_share, v_left)
-                        FOR UPDATE SKIP LOCKED);
+        v_some := meshhook.ready_of(p_shard, p_now, v_project, least(v_share, v_left), p_front);
         v_left := v_left - cardinality(v_some);
         v_places := v_places || v_some;
         IF cardinality(v_some) = v_share THEN
@@ -159,15 +177,41 @@ BEGIN
     FOREACH v_project IN ARRAY v_hungry LOOP
         EXIT WHEN v_left <= 0;
         -- The same once more, and some behind it: what is locked already is locked by us.
-        v_some := ARRAY(SELECT t.ctid FROM meshhook.tasks t
-                        WHERE t.shard = p_shard AND t.queue = 0 AND t.project_id = v_project AND t.due_at <= p_now
-                        ORDER BY t.priority, t.due_at
-                        LIMIT v_share + v_left
-                        FOR UPDATE SKIP LOCKED);
+        v_some := meshhook.ready_of(p_shard, p_now, v_project, v_share + v_left, p_front);
         v_left := v_left - (cardinality(v_some) - v_share);
         v_places := v_places || v_some[v_share + 1:];
     END LOOP;
     RETURN nullif(v_places, '{}');
+END $$;
+
+-- ready_of: lock at most p_limit ready tasks of a project, the oldest of the highest priority first; returns their places.
+CREATE OR REPLACE FUNCTION meshhook.ready_of(
+    p_shard smallint, p_now timestamptz, p_project int, p_limit int, p_front timestamptz
+) RETURNS tid[]
+LANGUAGE plpgsql  -- planned as claim() says, which alone calls this
+AS $$
+DECLARE
+    v_places tid[] := '{}';
+BEGIN
+    IF p_front IS NULL THEN
+        RETURN ARRAY(SELECT t.ctid FROM meshhook.tasks t
+                     WHERE t.shard = p_shard AND t.queue = 0 AND t.project_id = p_project AND t.due_at <= p_now
+                     ORDER BY t.priority, t.due_at
+                     LIMIT p_limit
+                     FOR UPDATE SKIP LOCKED);
+    END IF;
+    -- One look a priority: only below a priority does the index go by due_at, so that a look can begin at the front.
+    FOR v_priority IN 0 .. 2 LOOP
+        EXIT WHEN cardinality(v_places) >= p_limit;
+        v_places := v_places || ARRAY(
+            SELECT t.ctid FROM meshhook.tasks t
+            WHERE t.shard = p_shard AND t.queue = 0 AND t.project_id = p_project AND t.priority = v_priority::smallint
+              AND t.due_at <= p_now AND t.due_at >= p_front
+            ORDER BY t.due_at
+            LIMIT p_limit - cardinality(v_places)
+            FOR UPDATE SKIP LOCKED);
+    END LOOP;
+    RETURN v_places;
 END $$;
 
 -- ready_projects: at most p_max projects that have ready tasks, from a random one on and round; null when there are none.

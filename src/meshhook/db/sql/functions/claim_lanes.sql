@@ -10,7 +10,8 @@
 --
 -- Nobody waits here: openings, lanes and buckets that others hold are skipped, and their openings stay. First come, first
 -- served: of a lane only an unbroken piece of its head is taken, so a row that somebody is just changing holds back those behind.
-CREATE OR REPLACE FUNCTION meshhook.claim_lanes(p_shard smallint, p_now timestamptz, p_room int) RETURNS tid[]
+CREATE OR REPLACE FUNCTION meshhook.claim_lanes(p_shard smallint, p_now timestamptz, p_room int, p_front timestamptz)
+RETURNS tid[]
 LANGUAGE plpgsql  -- planned as claim() says, which alone calls this
 AS $$
 DECLARE
@@ -26,7 +27,7 @@ DECLARE
 BEGIN
     SELECT array_agg(o.place), array_agg(o.lane) INTO v_openings, v_wanted
     FROM (SELECT due.ctid AS place, due.lane FROM meshhook.openings due
-          WHERE due.shard = p_shard AND due.at <= p_now
+          WHERE due.shard = p_shard AND due.at <= p_now AND due.at >= coalesce(p_front, '-infinity')
           ORDER BY due.at
           LIMIT 500
           FOR UPDATE SKIP LOCKED) o;

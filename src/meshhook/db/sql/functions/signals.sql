@@ -49,7 +49,9 @@ BEGIN
             UPDATE meshhook.tasks t
             SET signaled = true,
                 queue = CASE WHEN t.queue = 1 THEN 2 ELSE t.queue END,  -- out of the line, to be told: see claim.sql
-                due_at = CASE WHEN t.owner IS NULL THEN least(t.due_at, meshhook.now()) ELSE t.due_at END
+                due_at = CASE WHEN t.queue = 1 THEN meshhook.now()      -- among the timed now, so not from before: see front.sql
+                              WHEN t.owner IS NULL THEN least(t.due_at, meshhook.now())
+                              ELSE t.due_at END
             WHERE t.ctid = v_row.place;
             IF v_row.owner IS NULL THEN
                 PERFORM pg_notify('meshhook_tasks', p_shard::text);
