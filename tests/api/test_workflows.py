@@ -230,3 +230,13 @@ def test_the_server_is_free_while_a_large_definition_is_checked(api: Api, name: 
             answered += 1
     assert slow.result().status_code == 200, slow.result().text
     assert answered > 1
+
+
+def test_what_may_be_a_mistake_is_told_with_the_answer(api: Api, name: str) -> None:
+    call = {"id": "pay", "type": "http_call", "config": {"url": "https://x.example/", "method": "POST"}}
+    definition = {"nodes": [call], "edges": [{"from": "trigger", "to": "pay"}]}
+    saved = api("PUT", f"/api/v1/workflows/{name}", definition)
+    assert [(it["path"], it["code"]) for it in saved.json()["warnings"]] == [("$.nodes[0].config", "unsafe-retry")]
+    published = api("POST", f"/api/v1/workflows/{name}/versions")
+    assert (published.status_code, published.json()["warnings"]) == (201, saved.json()["warnings"])
+    assert api.publish(f"{name}-plain", transform()).json()["warnings"] == []

@@ -15,7 +15,11 @@ from meshhook.definition import SCHEMA
 
 def test_a_valid_file_is_valid(meshhook: Meshhook, definition: Path) -> None:
     assert meshhook("workflow", "validate", str(definition))[:2] == (0, f"{definition} is valid.\n")
-    assert meshhook("workflow", "validate", str(definition), "--json").json == {"valid": True, "errors": []}
+    assert meshhook("workflow", "validate", str(definition), "--json").json == {
+        "valid": True,
+        "errors": [],
+        "warnings": [],
+    }
 
 
 BROKEN = """{
@@ -144,3 +148,17 @@ def test_a_database_without_schema_says_what_to_do(
     said = meshhook("workflow", "list")
     assert said.code == 1
     assert "Run `meshhook migrate` first." in said.err
+
+
+def test_what_may_be_a_mistake_is_told_and_never_refused(meshhook: Meshhook, tmp_path: Path) -> None:
+    file = tmp_path / "posting.json"
+    call = {"id": "pay", "type": "http_call", "config": {"url": "https://x.example/", "method": "POST"}}
+    file.write_text(json.dumps({"nodes": [call], "edges": [{"from": "trigger", "to": "pay"}]}, indent=2))
+    checked = meshhook("workflow", "validate", str(file))
+    assert (checked.code, checked.out) == (0, f"{file} is valid.\n")
+    assert "$.nodes[0].config  unsafe-retry" in checked.err
+    assert "line 6" in checked.err
+    applied = meshhook("workflow", "apply", "posting", str(file), "--json").json
+    assert (applied["name"], [it["code"] for it in applied["warnings"]]) == ("posting", ["unsafe-retry"])
+    published = meshhook("workflow", "publish", "posting")
+    assert (published.code, "unsafe-retry" in published.err) == (0, True)

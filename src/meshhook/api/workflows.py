@@ -10,12 +10,13 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
-from meshhook import catalog
+from meshhook import catalog, linting
 from meshhook.api.openapi import TakesDefinition
 from meshhook.api.shared import Caller, problems_of
 from meshhook.catalog import Version, VersionDetail, Workflow, WorkflowDetail
 from meshhook.definition import SCHEMA
 from meshhook.errors import DefinitionError, Fault
+from meshhook.lint import Advice
 
 
 class Workflows(msgspec.Struct, frozen=True):
@@ -30,32 +31,53 @@ class Versions(msgspec.Struct, frozen=True):
     items: list[Version]
 
 
+class SavedWorkflow(Workflow, frozen=True, kw_only=True):
+    """A workflow whose draft was saved. ``warnings``: what is allowed in it and may still be a mistake."""
+
+    warnings: list[Advice]
+
+
+class PublishedVersion(Version, frozen=True, kw_only=True):
+    """The version that runs get from now on. ``warnings``: what is allowed in it and may still be a mistake."""
+
+    warnings: list[Advice]
+
+
 @put(
     "/api/v1/workflows/{name:str}",
     summary="Save the draft of a workflow",
     operation_class=TakesDefinition,
     responses=problems_of(408, 411, 413, 422),
 )
-async def save_draft(caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]) -> Workflow:
-    """The body is a workflow definition. Every fault is reported at once, with its JSON path; then nothing is saved."""
-    saved = await catalog.save_draft(caller.database, caller.project_id, name, _text(await request.body()))
+async def save_draft(
+    caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]
+) -> SavedWorkflow:
+    """The body is a workflow definition. Every fault is reported at once, with its JSON path; then nothing is saved.
+
+    `warnings` hold what may be a mistake; nothing is refused for it.
+    """
+    text = _text(await request.body())
+    saved = await catalog.save_draft(caller.database, caller.project_id, name, text)
     caller.on_change()
-    return saved
+    warnings = await linting.advice(caller.database, caller.project_id, name, text)
+    return SavedWorkflow(**msgspec.structs.asdict(saved), warnings=warnings)
 
 
 @post(
     "/api/v1/workflows/{name:str}/versions",
     summary="Publish the draft",
-    responses={200: ResponseSpec(Version, description="It was published already."), **problems_of(404, 422)},
+    responses={200: ResponseSpec(PublishedVersion, description="It was published already."), **problems_of(404, 422)},
 )
-async def publish(caller: NamedDependency[Caller], name: FromPath[str]) -> Response[Version]:
+async def publish(caller: NamedDependency[Caller], name: FromPath[str]) -> Response[PublishedVersion]:
     """Makes the draft the next immutable version, which runs accepted from now on get (201).
 
     When the draft is what is published already, nothing changes and that version is the answer (200).
     """
     version, is_new = await catalog.publish(caller.database, caller.project_id, name)
     caller.on_change()
-    return Response(version, status_code=201 if is_new else 200)
+    warnings = await linting.advice(caller.database, caller.project_id, name)
+    published = PublishedVersion(**msgspec.structs.asdict(version), warnings=warnings)
+    return Response(published, status_code=201 if is_new else 200)
 
 
 @get("/api/v1/workflows", summary="List workflows", responses=problems_of())

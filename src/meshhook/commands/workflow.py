@@ -8,9 +8,10 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Console
 from rich.text import Text
 
-from meshhook import catalog
+from meshhook import catalog, linting
 from meshhook.catalog import Version, Workflow, WorkflowDetail
 from meshhook.commands.answers import (
     DEFAULT,
@@ -30,6 +31,7 @@ from meshhook.db.connect import Database
 from meshhook.definition import SCHEMA, parse_text
 from meshhook.errors import ConfigError, DefinitionError, Fault
 from meshhook.jsonplace import Span, find, span
+from meshhook.lint import Advice, lint
 
 File = Annotated[Path, typer.Argument(help="File with the definition; - is standard input.")]
 Name = Annotated[str, typer.Argument(help="Name of the workflow.")]
@@ -41,18 +43,20 @@ app = typer.Typer(help="Check, save, publish and read workflows.", no_args_is_he
 
 @app.command()
 def validate(file: File, as_json: Json = False) -> None:
-    """Check a definition without saving it; exit code 1 when it has faults.
+    """Check a definition without saving it; exit code 1 when it has faults. What may be a mistake is only told.
 
     Example: meshhook workflow validate orders.json
     """
     text = read_text(file)
     faults = _faults_in(text)
+    warnings = [] if faults else lint(msgspec.json.decode(text))
     if as_json:
-        say_json({"valid": not faults, "errors": faults})
+        say_json({"valid": not faults, "errors": faults, "warnings": warnings})
     elif faults:
         _show_faults(file, text, faults)
     else:
         typer.echo(f"{file} is valid.")
+        _show_warnings(warnings, text)
     raise typer.Exit(1 if faults else 0)
 
 
@@ -75,17 +79,20 @@ def apply(
         _show_faults(file, text, faults)
         raise typer.Exit(1)
 
-    async def save(database: Database, project_id: int) -> tuple[Workflow, Version | None]:
+    async def save(database: Database, project_id: int) -> tuple[Workflow, Version | None, list[Advice]]:
         saved = await catalog.save_draft(database, project_id, name, text)
-        return saved, (await catalog.publish(database, project_id, name))[0] if publish else None
+        version = (await catalog.publish(database, project_id, name))[0] if publish else None
+        return saved, version, await linting.advice(database, project_id, name, text)
 
-    saved, version = ask(loaded, save, project)
+    saved, version, warnings = ask(loaded, save, project)
     if as_json:
-        say_json(saved if version is None else version)
-    elif version is None:
+        say_json(msgspec.structs.asdict(saved if version is None else version) | {"warnings": warnings})
+        return
+    if version is None:
         typer.echo(f"Saved the draft of {name}. `meshhook workflow publish {name}` lets runs have it.")
     else:
         typer.echo(f"Version {version.version} of {name} is published.")
+    _show_warnings(warnings, text)
 
 
 @app.command()
@@ -97,11 +104,17 @@ def publish(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Jso
 
     Example: meshhook workflow publish orders
     """
-    version, is_new = ask(loaded, lambda database, project_id: catalog.publish(database, project_id, name), project)
+
+    async def act(database: Database, project_id: int) -> tuple[Version, bool, list[Advice]]:
+        version, is_new = await catalog.publish(database, project_id, name)
+        return version, is_new, await linting.advice(database, project_id, name)
+
+    version, is_new, warnings = ask(loaded, act, project)
     if as_json:
-        say_json(version)
+        say_json(msgspec.structs.asdict(version) | {"warnings": warnings})
     else:
         typer.echo(f"Version {version.version} of {name} {'is' if is_new else 'was already'} published.")
+        _show_warnings(warnings)
 
 
 @app.command("list")
@@ -211,6 +224,17 @@ def _show_faults(file: Path, text: str, faults: list[Fault]) -> None:
         if (place := _place_of(text, fault)) is not None:
             _show_place(place)
         out.print(Text(f"  {shown(fault.message)}"))
+
+
+def _show_warnings(warnings: list[Advice], text: str | None = None) -> None:
+    """What may be a mistake, on standard error: nothing was refused for it."""
+    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    for warning in warnings:
+        out.print()
+        out.print(Text.assemble(("warning  ", "yellow"), (warning.path, "bold"), "  ", (warning.code, "yellow")))
+        if text is not None and (place := find(text, warning.path)) is not None:
+            out.print(Text(f"  line {place.line}, column {place.column}", style="dim"))
+        out.print(Text(f"  {shown(warning.message)}"))
 
 
 def _place_of(text: str, fault: Fault) -> Span | None:
