@@ -167,7 +167,7 @@ class Settings:
     )
     circuit_pause_s: float = setting(
         10.0,
-        "How long a worker leaves a failing host alone at first; twice as long after each failed try.",
+        "How long a worker leaves a failing host alone at first; twice as long after each time it tried in vain, up to 30 s.",
         least=0.1,
         most=3_600,
     )

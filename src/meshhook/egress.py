@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -38,6 +39,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _DEPTH_MAX: Final = 100
+_URLS_REMEMBERED: Final = 1_000
 _KEPT_HEADERS_MAX: Final = 100
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
@@ -130,6 +132,7 @@ class Egress:
     def __init__(self, allow: AllowList, *, clock: Callable[[], float] = time.time) -> None:
         self._allow = allow
         self._clock = clock
+        self._refused_literal = lru_cache(maxsize=_URLS_REMEMBERED)(self._check_literal)
         self._session = aiohttp.ClientSession(
             # How many calls there are at once is for `hosts` to say: here a call would wait under a lease.
             connector=aiohttp.TCPConnector(resolver=_GuardedResolver(allow), limit=0, ttl_dns_cache=30),
@@ -184,7 +187,8 @@ class Egress:
 
     async def _follow(self, request: Request, way: _Way) -> Response | CallError:
         for _ in range(request.redirects + 1):
-            self._check_literal(way.url)
+            if (refusal := self._refused_literal(way.url)) is not None:
+                raise AddressRefusedError(refusal)
             async with self._session.request(
                 way.method,
                 way.url,
@@ -201,15 +205,14 @@ class Egress:
                 return CallError("refused", refusal, "yes")
         return CallError("redirects", f"redirected more than {request.redirects} times", "yes")
 
-    def _check_literal(self, url: str) -> None:
-        """An address written out is never resolved, so it is checked here."""
+    def _check_literal(self, url: str) -> str | None:
+        """Why an address that is written out may not be reached: it is never resolved, so it is checked here."""
         host = urlsplit(url).hostname or ""
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            return
-        if not _may_reach(self._allow, host, host):
-            raise AddressRefusedError(_refusal(host))
+            return None
+        return None if _may_reach(self._allow, host, host) else _refusal(host)
 
 
 class _ConnectionBroke(aiohttp.ClientError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -27,9 +28,6 @@ _log = structlog.get_logger("meshhook.worker")
 
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """When a run wants attention that waits for others alone: they poke it."""
-
-NO_ROOM: Final = timedelta(milliseconds=200)
-"""A run whose call finds no room on this worker asks again so much later: here or, rather, elsewhere."""
 
 
 @dataclass(slots=True)
@@ -137,32 +135,35 @@ class Held:
         except Exception as error:  # noqa: BLE001 as above
             self._break(error)
 
-    def place(self, *, room: bool, wait_s: Callable[[Request], float]) -> list[Start]:
+    def place(self, *, room_s: Callable[[UUID], float], wait_s: Callable[[Request, UUID], float]) -> list[Start]:
         """Decide what becomes of the run with its next commit, and write down what must be: leases, calls about to be made.
 
-        ``room`` says whether this worker may make more calls; ``wait_s`` how long one must wait for its host. Returns the calls
-        to make once the commit is done.
+        ``room_s`` says how long it must wait for room on this worker, ``wait_s`` how long one call must wait for its host. Returns
+        the calls to make once the commit is done.
         """
         if self.finished or self.execution is None:
             return []
-        if not self.cut and (room or self.calls):
+        wanted = bool(self.wants.calls) and not self.cut
+        no_room_s = room_s(self.claimed.run_id) if wanted and not self.calls else 0.0
+        if wanted and not no_room_s:
             self._hold_back(wait_s)
-        starting = self.wants.calls if not self.cut and (room or self.calls) else []
+        starting = self.wants.calls if wanted and not no_room_s else []
         if starting:
             self._put(self.execution.begin_calls(self.wants))
             self.calls |= {start.node: start for start in starting}
         if self.cut or self.calls:
             self._take_lease()
         else:
-            self.due = (self.wants.wake_at or NEVER) if not self.wants.calls else self.now() + NO_ROOM
+            soon = timedelta(seconds=no_room_s)
+            self.due = self.now() + soon if self.wants.calls else self.wants.wake_at or NEVER
             self.release()
         return starting
 
-    def _hold_back(self, wait_s: Callable[[Request], float]) -> None:
+    def _hold_back(self, wait_s: Callable[[Request, UUID], float]) -> None:
         """Leave out the calls that must wait, as if they were not wanted yet: no attempt of them is begun."""
         wanted, self.wants.calls = self.wants.calls, []
         for start in wanted:
-            seconds = wait_s(start.call.request)
+            seconds = wait_s(start.call.request, self.claimed.run_id)
             if seconds > 0:
                 at = self.now() + timedelta(seconds=seconds)
                 self.wants.wake_at = min(at, self.wants.wake_at or at)

@@ -7,9 +7,10 @@ For each host (scheme, name and port) of one worker process:
   nothing before the time a ``Retry-After`` names. One 429 among many answers is for the call that got it, not for the host;
 - nothing while its circuit is open, see ``circuit``.
 
-Who has to wait is told for how long, goes back into the queue, and costs neither a lease, nor an attempt, nor one of the calls this
-worker may make at once. Those who wait for one host are called back one after another, about as fast as it takes calls. So a host
-that is slow or down holds up its own callers and nobody else. Pure but for the calls themselves: the time is ``clock``.
+Who has to wait goes back into the queue, and costs neither a lease, nor an attempt, nor one of the calls this worker may make at
+once. He stands in the line of his host (see ``line``), and is called when there is room for him: as others come back, as seconds
+pass, as the host is well again. So a host that is slow or down holds up its own callers and nobody else, and who waits for it costs
+nothing. Pure but for the calls themselves: the time is ``clock``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import structlog
 
 from meshhook.circuit import Circuit
+from meshhook.line import Line
 from meshhook.model import CallError, Request, Response
 from meshhook.placeholders import STAND_IN
 
@@ -31,17 +35,16 @@ _log = structlog.get_logger("meshhook.worker")
 
 RETRY_AFTER_MAX_S: Final = 60.0
 _HOSTS_MAX: Final = 10_000
-_WAIT_MIN_S: Final = 0.05
-_WAIT_MAX_S: Final = 30.0
-_GAP_MIN_S: Final = 0.001
-_OPTIMISM: Final = 0.5
-"""Who waits is called back in this share of the time it should take: an idle host costs more than asking once too often."""
+_UNCALLED_S: Final = 2.0
 _SLOW_DOWN: Final = frozenset({429, 502, 504})
 _FAILED_STATUSES: Final = frozenset({500, 502, 503, 504})
 _FAILED_ERRORS: Final = frozenset({"connect", "timeout", "broken"})
 _REFUSING: Final = 0.5
-_MEMORY: Final = 0.1
-"""What the last answer weighs in the shares and means that are kept of a host."""
+_TRUST: Final = 8
+"""A host that is new counts as one that has answered so often without refusing."""
+_MEMORY: Final = 0.02
+"""What the last answer weighs in that share: with more, a host that refuses every fourth call would now and then seem to refuse
+every other."""
 _NO_LIMIT: Final = 1_000_000.0
 
 Answer = Response | CallError
@@ -64,10 +67,10 @@ class _Host:
     under_way: int = 0
     next_start: float = 0.0
     not_before: float = 0.0
-    seconds_a_call: float = 0.1
+    answers: int = 0
     refused: float = 0.0
     slowed_at: float = float("-inf")
-    last_in_line: float = 0.0
+    line: Line = field(default_factory=lambda: Line(_UNCALLED_S))
 
 
 class Hosts:
@@ -96,14 +99,17 @@ class Hosts:
         self._clock = clock
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
         self._planned: dict[str, int] = {}
+        self._passing: set[tuple[str, UUID]] = set()
+        self._lines: set[str] = set()
         self.counts = HostCounts()
 
     def plan(self) -> None:
         """Begin to plan: what was let through before is under way by now, or never will be."""
         self._planned.clear()
+        self._passing.clear()
 
-    def wait_s(self, request: Request) -> float:
-        """0 when the call may be made now, which is then planned; else in how many seconds to ask again.
+    def wait_s(self, request: Request, run_id: UUID) -> float:
+        """0 when this run may make the call now, which is then planned; else in how many seconds to ask again uncalled.
 
         A call whose host is a secret is never held back: here nobody knows the host.
         """
@@ -111,14 +117,30 @@ class Hosts:
         if name == _SECRET_HOST:
             return 0.0
         host, now = self._host(name), self._clock()
-        blocked = self._blocked(host, name, now)
+        is_next = host.line.is_next(run_id) or (name, run_id) in self._passing
+        blocked = self._blocked(host, name, now) or (None if is_next else ("busy", 0.0))
         if blocked is None:
+            host.circuit.wait_s(now)  # it is one of the tries, if it is open
             self._planned[name] = self._planned.get(name, 0) + 1
             host.next_start = max(host.next_start, now - self._burst_s) + self._gap_s
+            if len(host.line):
+                self._passing.add((name, run_id))  # what else it wants of this host goes with it
+            host.line.leave(run_id)
             return 0.0
         reason, least_s = blocked
         self.counts.held_back[reason] += 1
-        return self._place_in_line(host, now, least_s)
+        self._lines.add(name)
+        return least_s + host.line.wait_s(run_id)
+
+    def call(self) -> list[UUID]:
+        """The runs for whose calls there is room now: they are to ask again."""
+        run_ids, now = [], self._clock()
+        for name in list(self._lines):
+            host = self._hosts[name]
+            run_ids += host.line.call(self._room(host, now), now)
+            if not len(host.line):
+                self._lines.discard(name)
+        return run_ids
 
     def around(self, send: Send) -> Send:
         """``send`` for calls that were let through: they are counted, and what it says of the host is learnt from how they end."""
@@ -149,21 +171,24 @@ class Hosts:
             return "busy", 0.0
         if self._gap_s and (wait_s := host.next_start - now) > 0:
             return "rate", wait_s
-        if (wait_s := host.circuit.wait_s(now)) > 0:
-            return "circuit", wait_s
+        if host.circuit.tries(now) == 0:
+            return "circuit", host.circuit.wait_s(now)
         return None
 
-    def _place_in_line(self, host: _Host, now: float, least_s: float) -> float:
-        """Seconds until this one's turn: behind the last who was told to wait, as far as the host takes one call from the next."""
-        gap_s = max(self._gap_s, host.seconds_a_call / max(1.0, host.limit), _GAP_MIN_S) * _OPTIMISM
-        turn = max(host.last_in_line + gap_s, now + max(least_s, _WAIT_MIN_S))
-        host.last_in_line = min(turn, now + least_s + _WAIT_MAX_S)
-        return host.last_in_line - now
+    def _room(self, host: _Host, now: float) -> int:
+        """How many calls to a host could be begun now."""
+        if host.not_before > now:
+            return 0
+        room = max(1, int(host.limit)) - host.under_way
+        if self._gap_s:
+            room = min(room, int((now - max(host.next_start, now - self._burst_s)) / self._gap_s + 1))
+        tries = host.circuit.tries(now)
+        return room if tries is None else min(room, tries)
 
     def _learn(self, host: _Host, request: Request, answer: Answer, began: float, now: float) -> None:
-        host.seconds_a_call += (now - began - host.seconds_a_call) * _MEMORY
         status = answer.status if isinstance(answer, Response) else None
-        host.refused += ((status in _SLOW_DOWN) - host.refused) * _MEMORY
+        host.answers += 1
+        host.refused += ((status in _SLOW_DOWN) - host.refused) * max(_MEMORY, 1 / (host.answers + _TRUST))
         if isinstance(answer, Response) and status in _SLOW_DOWN:
             if host.refused >= _REFUSING:
                 self._slow_down(host, answer, began, now)
@@ -193,12 +218,13 @@ class Hosts:
         return host
 
     def _forget_idle(self) -> None:
-        """Make room: the half that was not asked for the longest, but for those with calls under way."""
+        """Make room: the half that was not asked for the longest, but for those with calls under way or runs in line."""
         for name in list(self._hosts)[: _HOSTS_MAX // 2]:
-            if not self._hosts[name].under_way:
+            if not self._hosts[name].under_way and name not in self._lines:
                 del self._hosts[name]
 
 
+@lru_cache(maxsize=1_000)
 def host_of(url: str) -> str:
     """Scheme, name and port: what has limits and a circuit of its own."""
     parts = urlsplit(url)

@@ -337,6 +337,10 @@ class Store:
         if run_ids:
             await self._database.call("SELECT meshhook.poke($1, $2)", shard, list(run_ids))
 
+    async def call_back(self, shard: int, run_ids: Sequence[UUID]) -> None:
+        """These runs wait for room that is there now: they are due at once."""
+        await self._database.call("SELECT meshhook.call_back($1, $2)", shard, list(run_ids))
+
     async def poke_forgotten(self, shard: int, older: timedelta) -> int:
         """Poke runs whose signal is older, and was never followed by a poke; returns how many."""
         return int((await self._database.call("SELECT meshhook.poke_forgotten($1, $2)", shard, older))[0][0])

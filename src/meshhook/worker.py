@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -30,6 +31,8 @@ from meshhook.definition import parse_text
 from meshhook.errors import DatabaseError, DefinitionError, JournalError
 from meshhook.held import Held, call_headers, fold
 from meshhook.hosts import Hosts
+from meshhook.ids import shard_of
+from meshhook.line import Line
 from meshhook.lookback import Lookback
 from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
@@ -44,6 +47,8 @@ _CUT_MAX: Final = 100
 _SETTLE_MAX: Final = 500
 _DEFINITIONS_MAX: Final = 1_000
 _NOTHING: Final = Written(set(), set(), set())
+_NO_ROOM_S: Final = 0.2
+"""Who finds no room on this worker comes again so much later: here when called, or, rather, elsewhere."""
 _FINISH_SHARE: Final = 0.5
 """Of the time a shutdown may take, so much is for calls under way to come back."""
 
@@ -114,6 +119,7 @@ class Worker:
         self._cut: set[UUID] = set()
         self._signaled: set[UUID] = set()
         self._calling: set[asyncio.Task[None]] = set()
+        self._line = Line(_NO_ROOM_S)
         self._ended: deque[tuple[Held, Start | None, Response | CallError | None]] = deque()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -164,7 +170,7 @@ class Worker:
     async def _round(self) -> bool:
         """A turn on every shard, calls that ended, a slice of every run that was cut; false when there was nothing to do."""
         self._wake.clear()
-        worked = 0
+        worked = await self._call_back()
         for shard in range(self._shards):
             if len(self._cut) < _CUT_MAX and not self._stopping.is_set():
                 worked += await self.turn(shard)
@@ -173,6 +179,21 @@ class Worker:
         for run_id in list(self._cut):
             worked += await self._slice(run_id)
         return worked > 0
+
+    async def _call_back(self) -> int:
+        """Call the runs that waited for room, here or at a host, as far as there is some now. Returns how many."""
+        if self._stopping.is_set():
+            return 0
+        run_ids = self._hosts.call() + self._line.call(self._calls_max - len(self._calling), self._clock())
+        free: dict[int, list[UUID]] = defaultdict(list)
+        for run_id in run_ids:
+            if run_id in self._held:
+                self._note_end(self._held[run_id][1], None, None)
+            else:
+                free[shard_of(run_id)].append(run_id)
+        for shard, waiting in free.items():
+            await self._store.call_back(shard, waiting)
+        return len(run_ids)
 
     async def turn(self, shard: int) -> int:
         """Claim, advance, commit: one transaction. Returns how many runs were claimed."""
@@ -306,9 +327,20 @@ class Worker:
         starting: list[tuple[Held, Start]] = []
         self._hosts.plan()
         for held in runs:
-            room = len(self._calling) + len(starting) < self._calls_max and not self._stopping.is_set()
-            starting += [(held, start) for start in held.place(room=room, wait_s=self._hosts.wait_s)]
+            room = self._calls_max - len(self._calling) - len(starting)
+            starting += [
+                (held, start) for start in held.place(room_s=partial(self._room_s, room), wait_s=self._hosts.wait_s)
+            ]
         return starting
+
+    def _room_s(self, room: int, run_id: UUID) -> float:
+        """0 when this worker may make calls of a run now, else in how many seconds it is to come again uncalled."""
+        if self._stopping.is_set():
+            return _NO_ROOM_S
+        if room > 0 and self._line.is_next(run_id):
+            self._line.leave(run_id)
+            return 0.0
+        return self._line.wait_s(run_id)
 
     def _keep(self, shard: int, runs: list[Held], refused: set[UUID]) -> None:
         """What is leased stays with us; everything else is let go."""
