@@ -22,7 +22,7 @@ class Ended(Fault):
 
     roles: ClassVar[tuple[str, ...]]
     number: ClassVar[signal.Signals]
-    leaves_s = 4.0
+    heals_s = 2.5
 
     async def aim(self, scene: Scene) -> str:
         self.struck: list[tuple[Supervised, int]] = []

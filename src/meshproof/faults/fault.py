@@ -30,7 +30,10 @@ class Fault(ABC):
 
     lasts_s: ClassVar[tuple[float, float]] = (0.0, 0.0)
     """How long it goes on; the seed draws from this span."""
-    leaves_s: ClassVar[float] = 2.0
+    heals_s: ClassVar[float] = 0.5
+    """How long it takes until the part works again, on a machine with nothing else to do; where it takes longer, all that follows
+    comes later."""
+    leaves_s: ClassVar[float] = 1.5
     """How long the engine is left alone after it, once it works again: there must be work for the next one to hit."""
     leaves_room: ClassVar[bool] = False
     """Whether the next one may begin while it goes on."""

@@ -19,7 +19,7 @@ class FreezeWorker(Fault):
 
     lasts_s = (1.0, 2.0)
     outlasts_lease = True
-    leaves_s = 3.0
+    leaves_s = 2.0
 
     async def aim(self, scene: Scene) -> str:
         self.frozen = False
@@ -53,7 +53,6 @@ class FreezeApi(Fault):
     """The API is frozen for a moment, with requests on their way."""
 
     lasts_s = (1.0, 2.5)
-    leaves_s = 2.0
     role: ClassVar[str] = "api"
 
     async def aim(self, scene: Scene) -> str:
@@ -79,7 +78,7 @@ class FreezeSink(Fault):
     """The sink says nothing for a while: calls hang, and some run into their time-out."""
 
     lasts_s = (4.5, 5.5)
-    leaves_s = 2.5
+    leaves_s = 2.0
 
     async def aim(self, scene: Scene) -> str:
         self.frozen = False

@@ -48,7 +48,6 @@ class Slow(Network):
     """Every piece takes longer, and not always as long; the line is narrow."""
 
     lasts_s = (4.0, 6.0)
-    leaves_s = 1.0
     leaves_room = True
     counted = "delayed"
     says = "pieces were delayed"
@@ -66,7 +65,6 @@ class Slow(Network):
 class Reset(Network):
     """Every connection is reset, those in the middle of something too."""
 
-    leaves_s = 2.0
     counted = "reset"
     says = "connections were reset while a reply was due"
 
@@ -78,7 +76,6 @@ class Silent(Network):
     """A black hole: what is sent neither arrives nor comes back, and nobody is told."""
 
     lasts_s = (2.0, 3.0)
-    leaves_s = 2.5
     counted = "held"
     says = "pieces or due replies were held back"
 
@@ -90,7 +87,6 @@ class HalfOpen(Network):
     """The far side is gone, and the near one is not told."""
 
     lasts_s = (2.0, 3.0)
-    leaves_s = 2.5
     counted = "half_open"
     says = "connections were left half open while a reply was due"
 
@@ -102,7 +98,6 @@ class Cut(Network):
     """Replies are cut in their middle, one after the other."""
 
     lasts_s = (1.0, 2.0)
-    leaves_s = 2.0
     counted = "cut"
     says = "replies were cut in their middle"
 

@@ -13,7 +13,8 @@ from meshproof.supervise import ProcessError
 class StopPostgres(Fault):
     """Immediate shutdown and restart: every session ends in its middle, nothing is flushed but the log."""
 
-    leaves_s = 6.0
+    heals_s = 4.0
+    leaves_s = 2.0
     alone = True
 
     async def aim(self, scene: Scene) -> str:

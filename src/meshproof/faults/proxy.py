@@ -68,6 +68,7 @@ class Proxy:
         self._connect = connect
         self._draw = draw
         self._lines: set[Line] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._clear = asyncio.Event()
         self._clear.set()
         self._weather = Weather()
@@ -77,13 +78,18 @@ class Proxy:
         something only."""
 
     @property
+    def connections(self) -> int:
+        """How many connections go through it."""
+        return len(self._lines)
+
+    @property
     def due(self) -> int:
         """On how many connections a reply is due."""
         return sum(line.is_due for line in self._lines)
 
     async def start(self) -> None:
         """Serve from now on."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def close(self) -> None:
         """Break everything."""
@@ -92,6 +98,9 @@ class Proxy:
         self.heal()
         for line in list(self._lines):
             line.reset()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def change(self, weather: Weather) -> None:
         """Another weather from now on."""
@@ -125,6 +134,11 @@ class Proxy:
             line.is_half_open = True
             reset(line.up)
         return due
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -15,8 +15,7 @@ from meshproof.supervise import Supervised
 class RollingRestart(Fault):
     """Every worker and then the API are asked to stop, one after the other."""
 
-    lasts_s = (0.0, 0.0)
-    leaves_s = 9.0
+    heals_s = 7.0
 
     async def aim(self, scene: Scene) -> str:
         self.hits: list[bool] = []

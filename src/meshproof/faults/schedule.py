@@ -73,7 +73,7 @@ def _one_after_the_other(
         fault = kinds[kind]
         for_s = length_s(fault, Draw(seed, "fault length", number), lease_s)
         at_s = all_healed_s if fault.alone else at_s
-        healed_s = at_s + for_s + fault.leaves_s
+        healed_s = at_s + for_s + fault.heals_s + fault.leaves_s
         all_healed_s = max(all_healed_s, healed_s)
         yield Planned(number, kind, round(at_s, 3), for_s), healed_s
         at_s = at_s + ROOM_S if fault.leaves_room else healed_s

@@ -14,7 +14,6 @@ class CutSessions(Fault):
     """Random sessions with an open transaction are ended, again and again."""
 
     lasts_s = (1.5, 3.0)
-    leaves_s = 2.0
 
     async def aim(self, scene: Scene) -> str:
         self.wanted = self.draw.between(3, 8)

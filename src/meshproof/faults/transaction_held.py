@@ -16,7 +16,6 @@ class HoldTransaction(Fault):
     """A snapshot is held open while the work goes on."""
 
     lasts_s = (6.0, 9.0)
-    leaves_s = 1.0
     leaves_room = True
 
     async def aim(self, scene: Scene) -> str:

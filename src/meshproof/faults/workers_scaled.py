@@ -10,7 +10,7 @@ class ScaleWorkers(Fault):
     """One to three workers more for a while; then they are asked to stop in the middle of their work."""
 
     lasts_s = (3.0, 4.0)
-    leaves_s = 2.0
+    heals_s = 2.5
 
     async def aim(self, scene: Scene) -> str:
         self.count, self.added, self.held, self.committed = self.draw.between(1, 3), 0, 0, 0
