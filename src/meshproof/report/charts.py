@@ -352,4 +352,8 @@ def _bands(gathered: Gathered, at: Callable[[int], float]) -> list[Band]:
             # Beside a level there is no room for more than its number, and its edges tell the rest.
             label = kind if not isinstance(level, int) else f"{level:,} in flight" if kind == "steady" else ""
             bands.append(Band(at(phase["from_us"]), at(phase["to_us"]), label, kind == "steady"))
+    for line in gathered.incidents:
+        if isinstance(line.get("since_us"), int):
+            label = str(line.get("what", "?")).partition(" is over")[0]
+            bands.append(Band(at(line["since_us"]), at(line["at_us"]), label, False))
     return bands

@@ -153,6 +153,40 @@ def incidents(gathered: Gathered) -> Markup | None:
     )
 
 
+def faults(gathered: Gathered) -> Markup | None:
+    """What was done to the engine on purpose, and what it hit."""
+    if not gathered.faults:
+        return None
+    start = min((line["at_us"] for line in gathered.observations[:1]), default=None)
+
+    def moment(value: Any) -> str:
+        return f"{(value - start) / 1e6:,.1f} s" if isinstance(value, int) and start is not None else UNKNOWN
+
+    def became(line: dict[str, Any]) -> str:
+        if line.get("skipped"):
+            return f"skipped: {line['skipped']}"
+        return f"not made: {line['failed']}" if line.get("failed") else str(line.get("evidence", UNKNOWN))
+
+    return el(
+        "section",
+        el("h2", "Faults"),
+        table(
+            ("fault", "of what", "from", "until", "hit", "evidence"),
+            (
+                [
+                    str(line.get("kind", UNKNOWN)),
+                    str(line.get("target") or UNKNOWN),
+                    moment(line.get("began_us")),
+                    moment(line.get("ended_us")),
+                    "yes" if line.get("hit") is True else "no",
+                    became(line),
+                ]
+                for line in gathered.faults
+            ),
+        ),
+    )
+
+
 def repeat(gathered: Gathered) -> Markup:
     """The exact command that repeats the run, and the one that judges it again."""
     command = gathered.part("plan").get("command")

@@ -24,6 +24,8 @@ class Gathered:
     verdicts: Verdicts | None = None
     observations: list[dict[str, Any]] = field(default_factory=list)
     incidents: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    """What became of the planned ones, if there were any."""
     missing: dict[str, str] = field(default_factory=dict)
     """File → why it could not be used."""
 
@@ -52,6 +54,8 @@ def gather(folder: Path) -> Gathered:
         gathered.missing[path.name] = f"cannot be read: {error}"
     gathered.observations = _read_lines(gathered, "samples/observe.ndjson")
     gathered.incidents = _read_lines(gathered, "incidents.ndjson")
+    if gathered.part("plan").get("faults"):
+        gathered.faults = _read_lines(gathered, "faults.ndjson", "number")
     return gathered
 
 
@@ -66,16 +70,16 @@ def _read_document(gathered: Gathered, name: str) -> None:
         gathered.missing[path.name] = f"cannot be read: {error}"
 
 
-def _read_lines(gathered: Gathered, name: str) -> list[dict[str, Any]]:
+def _read_lines(gathered: Gathered, name: str, order: str = "at_us") -> list[dict[str, Any]]:
     lines = []
     try:
         with (gathered.folder / name).open("rb") as file:
             for line in file:
                 value = msgspec.json.decode(line)
-                if isinstance(value, dict) and isinstance(value.get("at_us"), int):
+                if isinstance(value, dict) and isinstance(value.get(order), int):
                     lines.append(value)
     except FileNotFoundError:
         gathered.missing[name] = "is not there"
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         gathered.missing[name] = f"cannot be read to its end: {error}"
-    return sorted(lines, key=lambda line: line["at_us"])
+    return sorted(lines, key=lambda line: line[order])

@@ -33,7 +33,7 @@ def fill(gathered: Gathered, timeline: Timeline) -> str:
             map(made, (about.heading, verdict.banner, verdict.tally, about.missing, counterexamples, about.figures))
         ),
         charts=_charts(timeline),
-        bottom=text(map(made, (about.incidents, verdict.families, about.repeat, about.making))),
+        bottom=text(map(made, (about.faults, about.incidents, verdict.families, about.repeat, about.making))),
         data=script_data(timeline),
         plot=plot,
         draw=draw,
