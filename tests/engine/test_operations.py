@@ -314,13 +314,49 @@ async def test_dead_letters_of_days_that_are_gone_are_forgotten(sql: Connection,
     assert await letters(sql) == {kept}
 
 
+async def test_operations_are_forgotten_a_month_after_their_end(
+    sql: Connection, store: Store, opened: Database
+) -> None:
+    old, new, working = [await operations.begin(opened, 0, OperationWanted(kind="discard")) for _ in range(3)]
+    for it, days in ((old, 31), (new, 29)):
+        await operations.stop(opened, 0, str(it.id))
+        await sql.execute(
+            "UPDATE meshhook.operations SET finished_at = finished_at - $2::interval WHERE id = $1", it.id, days * DAY
+        )
+    await store.forget()
+    page = await operations.operations(opened, 0)
+    assert {it.id for it in page.items} == {new.id, working.id}
+
+
+async def test_a_cancellation_whose_worker_dies_before_it_says_so_is_found(
+    sql: Connection, store: Store, opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the commit and the poke: what lies in the inboxes is found by the chores."""
+    run_ids = await accept(sql, store, 3, definition=WAITING)
+    await until_idle(worker(store))
+    await operations.begin(opened, 0, OperationWanted(kind="cancel"))
+
+    async def dies(*_: object) -> None:
+        raise Unavailable("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "poke", dies)
+        with pytest.raises(Unavailable):
+            await operations.take_batch(opened, 1)
+    await until_idle(worker(store))
+    assert await sql.fetchval("SELECT count(*) FROM meshhook.runs WHERE status = 'cancelled'") == 0
+    assert await store.poke_forgotten(0, timedelta(0)) == 3
+    await until_idle(worker(store))
+    assert [(await events_of(sql, run_id))[-1]["type"] for run_id in run_ids] == ["run.cancelled"] * 3
+
+
 async def test_a_bulk_replay_survives_its_workers(
     database: str, sql: Connection, store: Store, opened: Database
 ) -> None:
     """Real processes, killed in the middle again and again: every failed run is replayed exactly once."""
-    run_ids = await failed(sql, store, 600)
+    run_ids = await failed(sql, store, 350)
     begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
-    for share in (100, 300):
+    for share in (100, 200):
         async with Running("work", database) as process:
 
             async def far_enough(share: int = share) -> bool:
@@ -336,5 +372,5 @@ async def test_a_bulk_replay_survives_its_workers(
             return (await operations.operation(opened, 0, str(begun.id))).state == "done"
 
         await process.until(done)
-    assert (await operations.operation(opened, 0, str(begun.id))).done == 600
+    assert (await operations.operation(opened, 0, str(begun.id))).done == 350
     assert await replays(sql) == run_ids

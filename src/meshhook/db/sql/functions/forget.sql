@@ -1,5 +1,5 @@
--- forget: delete at most p_limit dedupe keys and p_limit events that have expired, workers not seen for a day, and dead letters
--- whose runs are gone. Returns how many keys, events and letters.
+-- forget: delete at most p_limit dedupe keys and p_limit events that have expired, workers not seen for a day,
+-- operations that ended a month ago, and dead letters whose runs are gone. Returns how many keys, events and letters.
 CREATE OR REPLACE FUNCTION meshhook.forget(p_limit int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now  timestamptz := meshhook.now();
@@ -7,6 +7,7 @@ DECLARE
     v_events int;
 BEGIN
     DELETE FROM meshhook.workers w WHERE w.seen_at < v_now - interval '1 day';
+    DELETE FROM meshhook.operations o WHERE o.finished_at < v_now - interval '30 days';
     DELETE FROM meshhook.dedupe d
     WHERE d.ctid = ANY (ARRAY(SELECT old.ctid FROM meshhook.dedupe old WHERE old.expires_at <= v_now
                               LIMIT p_limit FOR UPDATE SKIP LOCKED));
