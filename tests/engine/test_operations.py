@@ -353,7 +353,7 @@ async def test_a_cancellation_whose_worker_dies_before_it_says_so_is_found(
 async def test_a_bulk_replay_survives_its_workers(
     database: str, sql: Connection, store: Store, opened: Database
 ) -> None:
-    """Real processes, killed in the middle again and again: every failed run is replayed exactly once."""
+    """Real processes, killed as soon as so many are done: every failed run is replayed exactly once."""
     run_ids = await failed(sql, store, 350)
     begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
     for share in (100, 200):
@@ -365,7 +365,6 @@ async def test_a_bulk_replay_survives_its_workers(
             await process.until(far_enough)
             process.kill()
             await process.ended()
-        assert (await operations.operation(opened, 0, str(begun.id))).state == "working"
     async with Running("work", database) as process:
 
         async def done() -> bool:
