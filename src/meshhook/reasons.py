@@ -294,8 +294,8 @@ def _host(facts: Facts, state: State) -> Iterator[Cause]:
         return
     yield Cause(
         kind="host",
-        text=f"A call waits for its turn until {_clock(standing.due_at)}: its host is busy, slow or down, or all places for calls "
-        "are taken.",
+        text=f"A call waits for its turn, until {_clock(standing.due_at)} at the latest: its host is busy, slow or down, or all "
+        "places for calls are taken.",
         next="Look at the host. Settings: calls_per_host_max, calls_per_host_per_s, calls_max.",
         until=standing.due_at,
     )
