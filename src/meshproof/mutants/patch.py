@@ -52,7 +52,8 @@ def engine() -> Path:
 def scratch(folder: Path, patches: Iterable[Patch], source: Path | None = None) -> Path:
     """Put a copy of the engine into an empty folder, and apply patches to it; returns the folder. Raises PatchError."""
     package = folder / PACKAGE
-    shutil.copytree(source or engine(), package, ignore=shutil.ignore_patterns("__pycache__"))
+    # What is compiled already comes along, and is compiled again where the text is younger; what is being written this moment is not.
+    shutil.copytree(source or engine(), package, ignore=shutil.ignore_patterns("*.pyc.*"))
     for patch in patches:
         path = package / patch.file
         if not path.is_file():
