@@ -52,7 +52,7 @@ def engine() -> Path:
 def scratch(folder: Path, patches: Iterable[Patch], source: Path | None = None) -> Path:
     """Put a copy of the engine into an empty folder, and apply patches to it; returns the folder. Raises PatchError."""
     package = folder / PACKAGE
-    # What is compiled already comes along, and is compiled again where the text is younger; what is being written this moment is not.
+    # What is compiled already comes along, and is compiled anew where the text is younger; what is just being written does not.
     shutil.copytree(source or engine(), package, ignore=shutil.ignore_patterns("*.pyc.*"))
     for patch in patches:
         path = package / patch.file
