@@ -349,6 +349,7 @@ DERIVED: Final = {
     "calls": ("events", "run_lines", "plan"),
     "timers": ("events", "run_lines", "plan"),
     "effects": ("receipts",),
+    "children": ("events",),
 }
 """The facts of facts.sql, and the sources they are made of."""
 

@@ -12,6 +12,7 @@
 --   events      one row a journal event, with the members that matter for the order of things (facts.py)
 --   incidents   one row a thing that happened to a process, at_us; since_us is before that when it had gone on for a while
 --   faults      one row a planned fault: when it was made, and whether it was seen to hit work in flight
+--   children    one row a child.started: the run it names, and as what its end was told
 --   tasks, seen, counts, roll_calls   as they were read
 
 CREATE TABLE attempts AS
@@ -68,7 +69,9 @@ SELECT e.run_id,
                                         ELSE '' END),
                   chr(30) ORDER BY e.seq, e.row_seq, e.at_us)  AS shape
 FROM events e
-LEFT JOIN (SELECT run_id, min(endpoint) AS endpoint FROM runs GROUP BY run_id) r ON r.run_id = e.run_id
+-- A run that was started by another has no endpoint: what it has to do, its workflow says.
+LEFT JOIN (SELECT run_id, min(coalesce(r.endpoint, w.endpoint)) AS endpoint
+           FROM runs r LEFT JOIN scenarios w ON w.workflow = r.workflow GROUP BY run_id) r ON r.run_id = e.run_id
 LEFT JOIN scenarios s ON s.endpoint = r.endpoint
 GROUP BY e.run_id;
 
@@ -131,3 +134,14 @@ SELECT *,
 FROM receipts
 -- What came after the database was read is not in what was read: a run may have been at work still.
 WHERE at_us <= coalesce((SELECT read_us FROM reading), at_us);
+
+CREATE TABLE children AS
+WITH started AS (
+    SELECT run_id, node, TRY_CAST(TRY(json_extract_string(event, '$.run_id')) AS UUID) AS child,
+           TRY_CAST(TRY(json_extract_string(event, '$.wait')) AS BOOLEAN) AS waits
+    FROM events WHERE type = 'child.started'
+), ended AS (
+    SELECT run_id, TRY_CAST(TRY(json_extract_string(event, '$.run_id')) AS UUID) AS child,
+           min(TRY(json_extract_string(event, '$.status'))) AS told
+    FROM events WHERE type = 'child.ended' GROUP BY run_id, child)
+SELECT s.*, e.told FROM started s LEFT JOIN ended e ON e.run_id = s.run_id AND e.child = s.child;

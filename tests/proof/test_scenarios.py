@@ -321,3 +321,13 @@ def test_tenants_and_its_neighbour_share_their_keys_and_nothing_else() -> None:
     (event,) = home.signals(home.payload(5, 3))
     assert (event.key, event.payload) == ("bird 3", ours["canary"])
     assert model("tenants", ours) == ("completed", {"canary": ours["canary"], "heard": ours["canary"]})
+
+
+def test_families_start_a_workflow_of_their_own_blend() -> None:
+    scenario = scenarios.load("families")
+    published = placed(scenario.definition, None, datetime.now(UTC), lambda name: f"n-{name}")
+    assert [node["config"].get("workflow") for node in published["nodes"]] == ["n-pipeline", None]
+    assert "pipeline" in scenario.blend
+    order = {"user": {"name": "Ada", "email": "a@x"}, "items": [{"price": 5}], "ts": 1, "type": "order.paid"}
+    status, output = model("families", {"order": order, "note": "n", "number": 1})
+    assert (status, output["note"], output["order"]["total"]) == ("completed", "n", 5)

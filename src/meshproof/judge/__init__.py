@@ -13,7 +13,19 @@ from time import monotonic
 from typing import Final
 
 from meshproof.facts import Facts, load
-from meshproof.judge import completion, effects, intake, journal, leases, limits, liveness, tenants, timers, validity
+from meshproof.judge import (
+    children,
+    completion,
+    effects,
+    intake,
+    journal,
+    leases,
+    limits,
+    liveness,
+    tenants,
+    timers,
+    validity,
+)
 from meshproof.judge.invariant import INVARIANTS, VALIDITY, hold
 from meshproof.judge.verdicts import Counts, Result, Verdict, Verdicts
 
@@ -21,7 +33,7 @@ __all__ = ["FAMILIES", "INVARIANTS", "Verdict", "Verdicts", "judge", "judge_fact
 
 FAMILIES: Final = {
     module.__name__.rpartition(".")[2]: module
-    for module in (intake, completion, journal, leases, effects, timers, limits, tenants, liveness, validity)
+    for module in (intake, completion, journal, leases, effects, timers, limits, children, tenants, liveness, validity)
 }
 """The families of invariants in the order they are reported; the docstring of each says what it proves."""
 

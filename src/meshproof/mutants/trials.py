@@ -79,6 +79,7 @@ TRIALS: Final = {
             rate=30,
             seconds=3,
         ),
+        Trial("families", "Runs that start another one and wait for it.", "families", rate=40, seconds=3),
         Trial(
             "tenants",
             "Two projects with the same work, each asking for what is the other's.",

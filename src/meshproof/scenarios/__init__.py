@@ -19,8 +19,9 @@ and, where they differ from the usual,
 - `PROJECT`: the project its workflow is in (`default`); a text made by `canary(project, …)` is to be seen in that one alone;
 - `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60).
 
-Two things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
-the server of the suite that calls go to, and `@in:20s` is the moment 20 seconds after the workflow was published.
+Some things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
+the server of the suite that calls go to, `@workflow:pipeline` the workflow of another scenario of the blend, and `@in:20s` the
+moment 20 seconds after the workflow was published.
 
 The first line of the docstring is what `meshproof scenarios` shows.
 """

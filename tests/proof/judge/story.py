@@ -225,6 +225,30 @@ class Story:
         run["finished_us"] = at_us + 2_000
         return run
 
+    # Children: for the scenario `families` -------------------------------------------------------------------------
+
+    def parented(self, number: int) -> dict[str, Any]:
+        """A delivery whose run has started another, numbered a thousand higher, and waited for its end."""
+        run = self.delivered(number)
+        self.plan["scenarios"].setdefault("pipeline", self.place("pipeline"))
+        body = json.loads(scenarios.load(self.scenario).payload(SEED, number))
+        output = scenarios.load(self.scenario).expected(SEED, number).output
+        at_us, child, order = run["finished_us"], number + 1_000, output["order"]
+        begun = {"type": "child.started", "node": "ask", "run_id": run_id(child), "workflow": "x-pipeline"}
+        self.journal(number)[1]["events"] = [begun | {"input": body["order"], "wait": True, "depth": 1}]
+        self.runs.append(
+            {**run, "run_id": run_id(child), "workflow": "x-pipeline", "endpoint": None, "delivery_key": None}
+        )
+        self.runs[-1]["finished_us"] = at_us + 2_000
+        self.row(child, 1, 0, [self.accepted() | {"workflow": "x-pipeline"}], at_us=at_us)
+        steps = [step("totals", {}), step("flag", {}), step("result", order), completed(order)]
+        self.row(child, 2, 1, steps, claimed_us=at_us + 1_000, at_us=at_us + 2_000)
+        ended = {"type": "child.ended", "node": "ask", "run_id": run_id(child), "status": "completed", "output": order}
+        rest = [ended, step("ask", order), step("both", output), completed(output)]
+        self.row(number, 3, 2, rest, claimed_us=at_us + 3_000, at_us=at_us + 4_000)
+        run.update(epoch=2, finished_us=at_us + 4_000)
+        return run
+
     # Projects: for the scenario `tenants` --------------------------------------------------------------------------
 
     def neighbours(self) -> None:

@@ -165,6 +165,10 @@ def heard(story: Story, number: int) -> None:
     story.heard(number)
 
 
+def parented(story: Story, number: int) -> None:
+    story.parented(number)
+
+
 CALLED = [called, refused_then_called, broken_off]
 with_calls = st.builds(
     lambda order, more: History([*order, *more], "http_call"),
@@ -190,12 +194,13 @@ def broken_and_healed(history: History) -> History:
 
 
 with_faults = histories.map(broken_and_healed)
+with_children = st.builds(lambda fates: History(fates, "families"), st.lists(st.just(parented), min_size=1, max_size=4))
 with_projects = st.builds(lambda fates: History(fates, "tenants"), st.lists(st.just(heard), min_size=1, max_size=4))
 with_timers = st.builds(lambda fates: History(fates, "sleepers"), st.lists(st.just(slept), min_size=1, max_size=4))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(with_calls, with_timers, with_limits, with_projects, with_faults))
+@given(st.one_of(with_calls, with_timers, with_limits, with_projects, with_children, with_faults))
 def test_a_legal_history_of_another_kind_passes(history: History) -> None:
     verdicts = history.judge()
     assert verdicts.verdict is Verdict.PASS, verdicts.reason
@@ -495,6 +500,20 @@ def show_what_is_the_neighbours(history: History) -> None:
     history.story.shown("default", "default", "neighbour")
 
 
+def lose_a_child(history: History) -> None:
+    child = run_id(history.one(parented) + 1_000)
+    history.story.runs = [run for run in history.story.runs if run["run_id"] != child]
+    history.story.rows = [row for row in history.story.rows if row["run_id"] != child]
+
+
+def tell_another_end_of_a_child(history: History) -> None:
+    history.story.journal(history.one(parented))[2]["events"][0]["status"] = "failed"
+
+
+def store_a_child_of_nobody(history: History) -> None:
+    history.story.journal(history.one(parented))[1]["events"][0]["run_id"] = run_id(9_999)
+
+
 MUTATIONS_OF_CALLS: dict[Callable[[History], None], set[str]] = {
     claim_a_call_that_was_never_made: {"effects.happened"},
     send_the_number_of_the_attempt_in_the_key: {"effects.known"},
@@ -520,6 +539,11 @@ MUTATIONS_OF_LIMITS: dict[Callable[[History], None], set[str]] = {
 MUTATIONS_OF_PROJECTS: dict[Callable[[History], None], set[str]] = {
     hear_the_song_of_another: {"tenants.rows"},
     show_what_is_the_neighbours: {"tenants.replies"},
+}
+MUTATIONS_OF_CHILDREN: dict[Callable[[History], None], set[str]] = {
+    lose_a_child: {"children.stored"},
+    tell_another_end_of_a_child: {"children.told"},
+    store_a_child_of_nobody: {"intake.unexpected"},
 }
 MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     drop_a_run: {"intake.lost"},
@@ -583,6 +607,7 @@ KINDS = (
     (MUTATIONS_OF_TIMERS, with_timers),
     (MUTATIONS_OF_LIMITS, with_limits),
     (MUTATIONS_OF_PROJECTS, with_projects),
+    (MUTATIONS_OF_CHILDREN, with_children),
 )
 MUTATIONS = {**MUTATIONS_OF_RUNS, **{name: caught for mutations, _ in KINDS for name, caught in mutations.items()}}
 
