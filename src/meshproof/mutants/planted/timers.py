@@ -44,8 +44,8 @@ MUTANTS: Final = (
         (
             Patch(
                 "held.py",
-                "self.due = (self.wants.wake_at or NEVER) if not",
-                "self.due = NEVER if not",
+                "if self.wants.calls else self.wants.wake_at or NEVER",
+                "if self.wants.calls else NEVER",
             ),
         ),
         trial="naps",
