@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshproof.faults.disk_full import DiskFull
+from meshproof.faults.connections_taken import TakeConnections
 from meshproof.faults.ended import KillApi, KillBoth, KillWorker, StopApi, StopBoth, StopWorker
 from meshproof.faults.fault import Fault
 from meshproof.faults.frozen import FreezeApi, FreezeSink, FreezeWorker
@@ -22,6 +22,7 @@ from meshproof.faults.network import Cut, HalfOpen, Reset, Silent, Slow, on_wire
 from meshproof.faults.postgres_stopped import StopPostgres
 from meshproof.faults.rolling_restart import RollingRestart
 from meshproof.faults.sessions_cut import CutSessions
+from meshproof.faults.skipped import DiskFull, ShiftClock
 from meshproof.faults.transaction_held import HoldTransaction
 from meshproof.faults.workers_scaled import ScaleWorkers
 
@@ -37,6 +38,7 @@ KINDS: Final[dict[str, type[Fault]]] = {
     "freeze-sink": FreezeSink,
     "stop-postgres": StopPostgres,
     "cut-sessions": CutSessions,
+    "take-connections": TakeConnections,
     "hold-transaction": HoldTransaction,
     "rolling-restart": RollingRestart,
     "scale-workers": ScaleWorkers,
@@ -51,6 +53,7 @@ KINDS: Final[dict[str, type[Fault]]] = {
     "half-open-api": on_wire(HalfOpen, "api"),
     "cut-api": on_wire(Cut, "api"),
     "disk-full": DiskFull,
+    "shift-clock": ShiftClock,
 }
 """Every fault by its name."""
 

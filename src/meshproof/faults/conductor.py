@@ -79,13 +79,16 @@ class Conductor:
         elif played.fault is not None:
             async with self._alone:
                 await self._make(played, played.fault)
-                await asyncio.sleep(played.fault.leaves_s)
+                if played.began_us is not None:
+                    await asyncio.sleep(played.fault.leaves_s)
 
     async def _make(self, played: Played, fault: Fault) -> None:
-        kind = played.planned.kind
         if now_us() > self._last_us:
-            played.failed = "its turn came too late: those before it took longer than planned"
+            late = "its turn came too late: those before it took longer than planned"
+            # One that was to come again, in time that was left, is no loss.
+            played.skipped, played.failed = (late, None) if played.planned.turn else (None, late)
             return
+        kind = played.planned.kind
         try:
             played.target = await fault.aim(self._scene)
             # On record before it happens: whatever breaks has its reason on record already.

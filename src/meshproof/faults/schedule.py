@@ -10,6 +10,8 @@ from typing import Any, Final
 from meshproof.draw import Draw
 from meshproof.faults.fault import Fault
 
+EXACT_S: Final = 1e-6
+"""Sums of seconds are told apart to this."""
 ROOM_S: Final = 1.0
 """So long after one that leaves room the next begins."""
 
@@ -26,6 +28,8 @@ class Planned:
     kind: str
     at_s: float
     for_s: float
+    turn: int = 0
+    """How often every kind was planned before; the first turn is what was asked for."""
 
     def document(self) -> dict[str, Any]:
         """As it stands in plan.json."""
@@ -44,14 +48,14 @@ def schedule(
     One follows the other when that has ended and the engine was left alone for a while; beside one that leaves room the next may
     begin at once. Raises ScheduleError when not every kind that was asked for has a place.
     """
-    if (needed := needed_s(seed, asked, kinds, lease_s)) > to_s - from_s:
+    if (needed := needed_s(seed, asked, kinds, lease_s)) > to_s - from_s + EXACT_S:
         raise ScheduleError(
             f"{len(asked)} faults take {needed:.0f} s, and there are {to_s - from_s:g} s."
             " Give --duration, or name fewer with --faults."
         )
     planned: list[Planned] = []
     for fault, healed_s in _one_after_the_other(seed, asked, kinds, from_s, lease_s):
-        if healed_s > to_s:
+        if healed_s > to_s + EXACT_S:
             return tuple(planned)
         planned.append(fault)
     raise AssertionError("there is always another turn")
@@ -75,7 +79,7 @@ def _one_after_the_other(
         at_s = all_healed_s if fault.alone else at_s
         healed_s = at_s + for_s + fault.heals_s + fault.leaves_s
         all_healed_s = max(all_healed_s, healed_s)
-        yield Planned(number, kind, round(at_s, 3), for_s), healed_s
+        yield Planned(number, kind, round(at_s, 3), for_s, turn), healed_s
         at_s = at_s + ROOM_S if fault.leaves_room else healed_s
 
 

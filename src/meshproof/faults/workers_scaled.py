@@ -29,7 +29,7 @@ class ScaleWorkers(Fault):
             self.committed = sum(seen.committed > 0 for seen in await scene.eye.workers() if seen.pid in added)
             return self.committed >= self.added
 
-        await until(all_worked, 10.0)
+        await until(all_worked, 20.0)
         seen = await scene.eye.aim(lambda seen: all(map(seen.held_by, added)) if seen.held else bool(seen.sessions()))
         self.held = sum(map(seen.held_by, added))
         await scene.target.remove_workers(self.added)
