@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.errors import Refusal
 from meshhook.signatures import SCHEMES, Signature, module_of
-from meshhook.signatures.scheme import BadSecret, CannotSign, Verified
+from meshhook.signatures.scheme import BadSecret, CannotSign, Verified, hmac_sha256
 
 NOW = 1_700_000_000
 WINDOW_S = 300
@@ -363,3 +364,9 @@ def test_basic_asks_for_credentials() -> None:
     with pytest.raises(Refusal) as caught:
         verify(settings, [b"x"], {}, b"")
     assert caught.value.headers["www-authenticate"].startswith("Basic ")
+
+
+@given(st.binary(max_size=200), st.lists(st.binary(max_size=200), max_size=4))
+def test_a_code_made_ready_is_the_code(key: bytes, pieces: list[bytes]) -> None:
+    mac = hmac_sha256(key)
+    assert mac(*pieces) == mac(*pieces) == hmac.digest(key, b"".join(pieces), "sha256")

@@ -96,8 +96,8 @@ class Gate:
         Raises:
             Refusal: all of it is refused.
         """
-        until = self._clock() + self._check_s
         rules = self._rules_of(endpoint, config)
+        until = self._clock() + self._check_s if rules.schema is not None else 0.0
         content_type: str = scope.headers.get("content-type", "")
         if config.cloudevents is not None:
             match cloudevents.mode_of(content_type):

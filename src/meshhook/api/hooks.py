@@ -26,6 +26,7 @@ from meshhook.backlog import Backlogs
 from meshhook.delivery import dedupe_key, provider_key, trigger_json
 from meshhook.door import Door
 from meshhook.endpoint_config import EndpointConfig
+from meshhook.endpoint_parts import Receipts
 from meshhook.errors import Refusal
 from meshhook.handshake import agreement
 from meshhook.receipt_desk import ReceiptDesk
@@ -175,7 +176,9 @@ class Hooks:
     async def _take_with(self, config: EndpointConfig, endpoint: Endpoint, scope: Any, protocol: Any) -> Answer:
         """The same for an endpoint with settings."""
         headers = scope.headers
-        standing = await self._gate.admit(scope, endpoint, config)
+        standing = None
+        if config.allow_ips is not None or config.rate_limit is not None:
+            standing = await self._gate.admit(scope, endpoint, config)
         key = dedupe_key(headers.get("idempotency-key"), headers.get("webhook-id"))
         is_proven = False
         body = await self._body(headers.get("content-length"), protocol)
@@ -186,7 +189,7 @@ class Hooks:
             if is_proven := proof.key is not None:
                 key = provider_key(proof.key)
         made = self._gate.read(scope, endpoint, config, key, body, is_proven=is_proven)
-        stamp = await self._stamp(config, endpoint, body)
+        stamp = None if config.receipts is None else await self._stamp(config.receipts, endpoint, body)
         if isinstance(made, Batch):
             self._backlogs.admit(endpoint.project_id, len(made.items) - 1)
             self._door.charge(len(made.items) - 1)
@@ -202,11 +205,9 @@ class Hooks:
                     answer = answer.having([("meshhook-receipt", receipt)])
         return answer if standing is None else answer.having(standing.headers())
 
-    async def _stamp(self, config: EndpointConfig, endpoint: Endpoint, body: bytes) -> Stamp | None:
-        """What signs receipts, when the endpoint gives any; asked for before anything is stored, since it may fail."""
-        if config.receipts is None:
-            return None
-        key = await self._desk.key(endpoint.project_id, config.receipts.key)
+    async def _stamp(self, receipts: Receipts, endpoint: Endpoint, body: bytes) -> Stamp:
+        """What signs receipts; asked for before anything is stored, since it may fail."""
+        key = await self._desk.key(endpoint.project_id, receipts.key)
 
         def stamp(accepted: Accepted, event: str | None) -> str:
             return self._desk.give(key, accepted.run_id, accepted.duplicate, endpoint.path, body, event)

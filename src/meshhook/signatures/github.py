@@ -6,12 +6,23 @@ Source: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-de
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from meshhook.errors import Fault
-from meshhook.signatures.scheme import Headers, Scheme, SecretNames, Verified, Verify, any_equal, raw, required, wrong
+from meshhook.signatures.scheme import (
+    Headers,
+    Mac,
+    Scheme,
+    SecretNames,
+    Verified,
+    Verify,
+    any_equal,
+    hmac_sha256,
+    raw,
+    required,
+    wrong,
+)
 
 _SIGNATURE: Final = "x-hub-signature-256"
 _ID: Final = "x-github-delivery"
@@ -31,9 +42,11 @@ def faults(settings: GitHub) -> Iterator[Fault]:
 
 
 def verifier(settings: GitHub, secrets: Sequence[bytes], window_s: float) -> Verify:
+    macs = [hmac_sha256(secret) for secret in secrets]
+
     def verify(headers: Headers, body: bytes, now_s: float) -> Verified:
         given = raw(required(headers, _SIGNATURE))
-        if not any_equal([given], [_signature(secret, body) for secret in secrets]):
+        if not any_equal([given], [_signature(mac, body) for mac in macs]):
             raise wrong()
         return Verified(headers(_ID) or None)
 
@@ -41,8 +54,8 @@ def verifier(settings: GitHub, secrets: Sequence[bytes], window_s: float) -> Ver
 
 
 def sign(settings: GitHub, secret: bytes, body: bytes, id: str, now_s: int) -> dict[str, str]:
-    return {_SIGNATURE: _signature(secret, body).decode(), _ID: id, "x-github-event": "ping"}
+    return {_SIGNATURE: _signature(hmac_sha256(secret), body).decode(), _ID: id, "x-github-event": "ping"}
 
 
-def _signature(secret: bytes, body: bytes) -> bytes:
-    return b"sha256=" + hmac.digest(secret, body, "sha256").hex().encode()
+def _signature(mac: Mac, body: bytes) -> bytes:
+    return b"sha256=" + mac(body).hex().encode()

@@ -6,12 +6,23 @@ Source: https://shopify.dev/docs/apps/build/webhooks/subscribe/https#step-2-vali
 from __future__ import annotations
 
 import binascii
-import hmac
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from meshhook.errors import Fault
-from meshhook.signatures.scheme import Headers, Scheme, SecretNames, Verified, Verify, any_equal, raw, required, wrong
+from meshhook.signatures.scheme import (
+    Headers,
+    Mac,
+    Scheme,
+    SecretNames,
+    Verified,
+    Verify,
+    any_equal,
+    hmac_sha256,
+    raw,
+    required,
+    wrong,
+)
 
 _SIGNATURE: Final = "x-shopify-hmac-sha256"
 _ID: Final = "x-shopify-webhook-id"
@@ -31,9 +42,11 @@ def faults(settings: Shopify) -> Iterator[Fault]:
 
 
 def verifier(settings: Shopify, secrets: Sequence[bytes], window_s: float) -> Verify:
+    macs = [hmac_sha256(secret) for secret in secrets]
+
     def verify(headers: Headers, body: bytes, now_s: float) -> Verified:
         given = raw(required(headers, _SIGNATURE))
-        if not any_equal([given], [_signature(secret, body) for secret in secrets]):
+        if not any_equal([given], [_signature(mac, body) for mac in macs]):
             raise wrong()
         return Verified(headers(_ID) or None)
 
@@ -41,8 +54,8 @@ def verifier(settings: Shopify, secrets: Sequence[bytes], window_s: float) -> Ve
 
 
 def sign(settings: Shopify, secret: bytes, body: bytes, id: str, now_s: int) -> dict[str, str]:
-    return {_SIGNATURE: _signature(secret, body).decode(), _ID: id}
+    return {_SIGNATURE: _signature(hmac_sha256(secret), body).decode(), _ID: id}
 
 
-def _signature(secret: bytes, body: bytes) -> bytes:
-    return binascii.b2a_base64(hmac.digest(secret, body, "sha256"), newline=False)
+def _signature(mac: Mac, body: bytes) -> bytes:
+    return binascii.b2a_base64(mac(body), newline=False)

@@ -8,7 +8,6 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 from __future__ import annotations
 
 import binascii
-import hmac
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Final
 
@@ -21,6 +20,7 @@ from meshhook.signatures.scheme import (
     BadSecret,
     CannotSign,
     Headers,
+    Mac,
     Scheme,
     SecretName,
     Verified,
@@ -28,7 +28,9 @@ from meshhook.signatures.scheme import (
     any_equal,
     check_time,
     decoded_base64,
+    hmac_sha256,
     malformed,
+    missing,
     raw,
     required,
     wrong,
@@ -40,8 +42,10 @@ _SIGNATURES_MAX: Final = 20
 _SIGNATURE_BYTES: Final = 64
 
 PublicKey = Annotated[str, msgspec.Meta(pattern="^whpk_[A-Za-z0-9+/]{43}=$")]
-_Check = Callable[[bytes, list[str], list[str]], bool]
-"""Whether one of the given signatures, symmetric or asymmetric, signs a text."""
+_Check = Callable[[bytes, bytes, list[str], list[str]], bool]
+"""Whether one of the given signatures, symmetric or asymmetric, signs a head and a body."""
+
+_WEBHOOK, _SVIX = ((f"{family}-id", f"{family}-timestamp", f"{family}-signature") for family in ("webhook", "svix"))
 
 
 class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks"):
@@ -66,14 +70,18 @@ def verifier(settings: StandardWebhooks, secrets: Sequence[bytes], window_s: flo
     checks = [_check_of(_text(secret)) for secret in secrets] + [_check_of(key) for key in settings.public_keys]
 
     def verify(headers: Headers, body: bytes, now_s: float) -> Verified:
-        family = "svix" if headers("webhook-id") is None and headers("svix-id") is not None else "webhook"
-        id, time = required(headers, f"{family}-id"), required(headers, f"{family}-timestamp")
-        symmetric, asymmetric = _given(required(headers, f"{family}-signature"), f"{family}-signature")
+        names, id = _WEBHOOK, headers("webhook-id")
+        if id is None and (svix_id := headers("svix-id")) is not None:
+            names, id = _SVIX, svix_id
+        if not id:
+            raise missing(names[0])
+        time = required(headers, names[1])
+        symmetric, asymmetric = _given(required(headers, names[2]), names[2])
         if "." in id:  # then nobody knows where the id ends and the time begins in what is signed
-            raise malformed(f"{family}-id", "of a name without a full stop")
-        check_time(time, f"{family}-timestamp", now_s, window_s)
-        signed = _signed(id, time, body)
-        fits = [check(signed, symmetric, asymmetric) for check in checks]
+            raise malformed(names[0], "of a name without a full stop")
+        check_time(time, names[1], now_s, window_s)
+        head = _head(id, time)
+        fits = [check(head, body, symmetric, asymmetric) for check in checks]
         if not any(fits):
             raise wrong()
         return Verified(id)
@@ -82,18 +90,20 @@ def verifier(settings: StandardWebhooks, secrets: Sequence[bytes], window_s: flo
 
 
 def sign(settings: StandardWebhooks, secret: bytes, body: bytes, id: str, now_s: int) -> dict[str, str]:
-    text, signed = _text(secret), _signed(id, str(now_s), body)
+    text, head = _text(secret), _head(id, str(now_s))
     if text.startswith(_PUBLIC):
         raise CannotSign("a public key (whpk_) can verify but not sign")
     if text.startswith(_PRIVATE):
-        signature = "v1a," + binascii.b2a_base64(_private_key(text).sign(signed), newline=False).decode()
+        signature = "v1a," + binascii.b2a_base64(_private_key(text).sign(head + body), newline=False).decode()
     else:
-        signature = "v1," + _mac(_shared_key(text), signed).decode()
+        signature = "v1," + _symmetric(hmac_sha256(_shared_key(text)), head, body).decode()
     return {"webhook-id": id, "webhook-timestamp": str(now_s), "webhook-signature": signature}
 
 
 def _given(text: str, header: str) -> tuple[list[str], list[str]]:
     """The signatures of a header, symmetric and asymmetric; those of versions to come are passed over."""
+    if text.startswith("v1,") and " " not in text:
+        return [text[3:]], []
     parts = [part.partition(",") for part in text.split(" ", _SIGNATURES_MAX)[:_SIGNATURES_MAX]]
     symmetric = [value for version, _, value in parts if version == "v1"]
     asymmetric = [value for version, _, value in parts if version == "v1a"]
@@ -105,9 +115,9 @@ def _given(text: str, header: str) -> tuple[list[str], list[str]]:
 def _check_of(text: str) -> _Check:
     if text.startswith((_PUBLIC, _PRIVATE)):
         key = _private_key(text).public_key() if text.startswith(_PRIVATE) else _public_key(text)
-        return lambda signed, _, given: any(_is_signed_by(key, signature, signed) for signature in given)
-    shared = _shared_key(text)
-    return lambda signed, given, _: any_equal(map(raw, given), [_mac(shared, signed)])
+        return lambda head, body, _, given: any(_is_signed_by(key, signature, head + body) for signature in given)
+    mac = hmac_sha256(_shared_key(text))
+    return lambda head, body, given, _: any_equal(map(raw, given), [_symmetric(mac, head, body)])
 
 
 def _is_signed_by(key: Ed25519PublicKey, signature: str, signed: bytes) -> bool:
@@ -121,12 +131,13 @@ def _is_signed_by(key: Ed25519PublicKey, signature: str, signed: bytes) -> bool:
     return True
 
 
-def _signed(id: str, time: str, body: bytes) -> bytes:
-    return b"%b.%b.%b" % (raw(id), time.encode(), body)
+def _head(id: str, time: str) -> bytes:
+    """What is signed before the body."""
+    return b"%b.%b." % (raw(id), time.encode())
 
 
-def _mac(key: bytes, signed: bytes) -> bytes:
-    return binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False)
+def _symmetric(mac: Mac, head: bytes, body: bytes) -> bytes:
+    return binascii.b2a_base64(mac(head, body), newline=False)
 
 
 def _text(secret: bytes) -> str:

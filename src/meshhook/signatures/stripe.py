@@ -6,19 +6,20 @@ Source: https://docs.stripe.com/webhooks#verify-manually
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from meshhook.errors import Fault
 from meshhook.signatures.scheme import (
     Headers,
+    Mac,
     Scheme,
     SecretNames,
     Verified,
     Verify,
     any_equal,
     check_time,
+    hmac_sha256,
     malformed,
     member_of,
     raw,
@@ -44,11 +45,12 @@ def faults(settings: Stripe) -> Iterator[Fault]:
 
 
 def verifier(settings: Stripe, secrets: Sequence[bytes], window_s: float) -> Verify:
+    macs = [hmac_sha256(secret) for secret in secrets]
+
     def verify(headers: Headers, body: bytes, now_s: float) -> Verified:
         time, given = _parts(required(headers, _SIGNATURE))
         check_time(time, _SIGNATURE, now_s, window_s)
-        signed = b"%b.%b" % (time.encode(), body)
-        if not any_equal(given, [_hex(secret, signed) for secret in secrets]):
+        if not any_equal(given, [_signature(mac, time, body) for mac in macs]):
             raise wrong()
         return Verified(member_of(body, "id"))
 
@@ -56,7 +58,7 @@ def verifier(settings: Stripe, secrets: Sequence[bytes], window_s: float) -> Ver
 
 
 def sign(settings: Stripe, secret: bytes, body: bytes, id: str, now_s: int) -> dict[str, str]:
-    return {_SIGNATURE: f"t={now_s},v1={_hex(secret, b'%d.%b' % (now_s, body)).decode()}"}
+    return {_SIGNATURE: f"t={now_s},v1={_signature(hmac_sha256(secret), str(now_s), body).decode()}"}
 
 
 def _parts(text: str) -> tuple[str, list[bytes]]:
@@ -69,5 +71,5 @@ def _parts(text: str) -> tuple[str, list[bytes]]:
     return times[0], given
 
 
-def _hex(secret: bytes, signed: bytes) -> bytes:
-    return hmac.digest(secret, signed, "sha256").hex().encode()
+def _signature(mac: Mac, time: str, body: bytes) -> bytes:
+    return mac(time.encode(), b".", body).hex().encode()
