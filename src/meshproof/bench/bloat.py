@@ -1,13 +1,16 @@
 """`bloat`: a transaction is held open while the engine works at full speed; what does that do to the queue?
 
 Nothing that was deleted since can be removed while it is open, from any table of the server. A queue is where that hurts: what
-was done lies dead in front of what is to be done. Measured before, at the begin and the end of the time it is open, and after.
+was done lies dead in front of what is to be done. Measured before, at the begin and the end of the time it is open, and after; and
+what looks into the queue cost that is full of dead rows: at all of it, and from the front on, in turns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
+from statistics import median
 from typing import Any
 
 from meshproof.bench.engine import Bench, finished, light_job, span
@@ -29,10 +32,11 @@ async def bloat(bench: Bench) -> dict[str, Any]:
         held = await stack.enter_async_context(holder.snapshot())
         await held.fetch(statement("bench_dead"))
         under = await _phase(bench, bench.scale.warm_s + seconds)
+        looks = await _looks(bench)
     after = await _phase(bench, bench.scale.warm_s + bench.scale.seconds)
     row = {"held_s": seconds, "before": before["all"], "held_begin": under["begin"], "held_end": under["end"]}
     row |= {"after": after["all"], "dead_max": under["dead_max"], "bytes_max": under["bytes_max"]}
-    row |= {"dead_after": after["dead_max"]}
+    row |= {"dead_after": after["dead_max"], "looks": looks}
     bench.display.note(
         f"{row['dead_max']:,} dead rows; {before['all']['completed_per_s']:,.0f}/s before,"
         f" {under['end']['completed_per_s']:,.0f}/s at the end, {after['all']['completed_per_s']:,.0f}/s after"
@@ -53,6 +57,22 @@ async def _phase(bench: Bench, seconds: float) -> dict[str, Any]:
         "all": await _window(bench, measured.from_us, measured.to_us),
         "dead_max": dead,
         "bytes_max": size,
+    }
+
+
+async def _looks(bench: Bench) -> dict[str, Any]:
+    """Pages and milliseconds of a look of either kind: medians of five, interleaved."""
+    plans: dict[str, list[dict[str, Any]]] = {"all": [], "front": []}
+    for _ in range(5):
+        for kind, seen in plans.items():
+            ((text,),) = await bench.reader.fetch(statement(f"bench_look_{kind}"))
+            seen.append(json.loads(text)[0]["Plan"])
+    return {
+        kind: {
+            "pages": round(median(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in seen)),
+            "ms": median(plan["Actual Total Time"] for plan in seen),
+        }
+        for kind, seen in plans.items()
     }
 
 

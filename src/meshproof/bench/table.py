@@ -73,7 +73,8 @@ def table(document: dict[str, Any]) -> Table:
         f"{row['held_end']['completed_per_s']:,.0f}",
         "",
         f"after {row['held_s']:,.0f} s with a transaction open, {row['before']['completed_per_s']:,.0f} before;"
-        f" {row['dead_max']:,} dead rows; runs start after {ms(row['held_end']['start_ms'])}",
+        f" {row['dead_max']:,} dead rows; runs start after {ms(row['held_end']['start_ms'])}; a look from the front reads"
+        f" {row['looks']['front']['pages']:,} pages, at all {row['looks']['all']['pages']:,}",
     )
     row = rows["overload"]
     grid.add_row(
