@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from meshproof import bench, evidence, scenarios
 from meshproof.display import Display
+from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
 from meshproof.judge.verdicts import Verdict
@@ -260,6 +262,35 @@ def run_mutants(
         mutants_table.show(console(), hunted)
     if document["clean"] != "pass" or not all(mutant["caught"] for mutant in document["mutants"]):
         raise SystemExit(VIOLATED)
+
+
+@app.command("explore")
+def explore_schedules(
+    schedules: Annotated[int, typer.Option(min=1, max=100_000_000, help="How many schedules to play.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="That of the first schedule; the next has the next number.")] = 1,
+    processes: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; one a core unless given.")] = None,
+    patch: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="SQL that is run first, to plant a bug.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON, and nothing else.")] = False,
+) -> None:
+    """Play schedules of the engine's own SQL, one move at a time; a seed tells who moves next."""
+    bug = explore.patch_of(patch)
+    document = tell(
+        lambda display, reaper: explore.run(schedules, seed, processes or cores(), bug, display, reaper),
+        as_json=as_json,
+    )
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+    else:
+        for counterexample in document["counterexamples"]:
+            console().print(counterexample.text, highlight=False, markup=False, soft_wrap=True)
+        console().print(
+            f"{document['schedules']:,} schedules, {document['violations']:,} violations, "
+            f"{document['schedules_per_s']:,} schedules a second",
+            highlight=False,
+        )
+    raise SystemExit(VIOLATED if document["violations"] else PASS)
 
 
 @app.command("scenarios")

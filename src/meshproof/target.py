@@ -165,14 +165,18 @@ class Embedded:
         """End every process; nothing happens to those that were not started."""
         await self._stack.aclose()
 
-    async def start(self) -> None:
-        """Start Postgres, migrate, start API and workers, and wait until it is ready."""
+    async def start_database(self) -> None:
+        """Start Postgres and migrate, and nothing else."""
         self._logs.mkdir(parents=True, exist_ok=True)
         self._make_key()
         data = self.folder / "data"
         await self._supervise("postgres", ["postgres", "--data", str(data), "--json"], on_line=self._on_postgres_line)
         await self._until("Postgres", self._postgres_ready.is_set)
         await self._migrate()
+
+    async def start(self) -> None:
+        """Start Postgres, migrate, start API and workers, and wait until it is ready."""
+        await self.start_database()
         await self._supervise("api", ["serve"])
         await self.add_workers(self._workers)
         async with asyncio.timeout(READY_S_MAX):

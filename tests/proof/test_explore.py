@@ -1,0 +1,143 @@
+"""The schedule explorer: the engine's SQL passes, planted bugs do not, and a seed alone brings each of them back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from meshproof.explore.explorer import Found, explore, explore_one
+from meshproof.explore.moves import Move
+from meshproof.explore.shrink import shrink
+from meshproof.explore.stage import Stage
+
+FIRST = 1
+CLEAN = 200
+CLAIMED = "t.run_id, t.epoch, t.owner, t.due_at, t.signaled, t.lane"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """Something left out of a function; it must be found as one of ``caught``, within so many schedules from ``first`` on."""
+
+    function: str
+    old: str
+    new: str
+    caught: tuple[str, ...]
+    schedules: int = 150
+    first: int = FIRST
+
+
+BUGS = {
+    "claim_holds_nothing": Bug(
+        "claim",
+        f"DELETE FROM meshhook.tasks t\n        WHERE t.ctid = ANY (v_places)\n        RETURNING {CLAIMED}",
+        f"SELECT {CLAIMED}\n        FROM meshhook.tasks t\n        WHERE t.ctid = ANY (v_places)",
+        ("one-holder", "error"),
+    ),
+    "commit_of_any_epoch": Bug("commit", "AND t.epoch = u.epoch", "", ("never-lost", "stale-write-refused"), first=250),
+    "commit_forgets_who_is_leased": Bug(
+        "commit", "WHERE m.due IS NOT NULL", "WHERE m.due IS NOT NULL AND m.owner IS NULL", ("never-lost",)
+    ),
+    "commit_takes_the_flag_down": Bug(
+        "commit", "m.epoch, m.owner, m.run_id = ANY (v_signaled)", "m.epoch, m.owner, false", ("poke-not-lost",)
+    ),
+    "poke_looks_once": Bug("poke", "FOR look IN 1..100 LOOP", "FOR look IN 1..1 LOOP", ("poke-not-lost",)),
+    "put_back_forgets_the_flag": Bug(
+        "put_back", "b.owner, b.signaled, b.project_id", "b.owner, false, b.project_id", ("poke-not-lost",)
+    ),
+    "renew_of_what_ran_out": Bug("renew", "AND t.due_at > v_now", "", ("one-holder",)),
+    "took_more_than_was_read": Bug("took", "AND s.number = u.number", "", ("signal-not-lost", "event-once")),
+    "await_without_lock": Bug(
+        "await_events", "PERFORM pg_advisory_xact_lock(locks.id) FROM", "PERFORM locks.id FROM", ("event-once",)
+    ),
+    "every_key_is_new": Bug("accept", "WHERE known.expires_at <= v_now", "", ("dedupe",)),
+    "wait_is_kept": Bug(
+        "send_event",
+        "DELETE FROM meshhook.waits w\n        WHERE",
+        "SELECT w.run_id, w.node FROM meshhook.waits w\n        WHERE",
+        ("event-once", "error"),
+    ),
+}
+
+
+async def definition(dsn: str, function: str) -> str:
+    """What a function is now."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval("SELECT pg_get_functiondef(('meshhook.' || $1)::regproc)", function)
+    finally:
+        await connection.close()
+
+
+async def planted(dsn: str, bug: Bug) -> str:
+    """The SQL that plants a bug."""
+    text = await definition(dsn, bug.function)
+    assert bug.old in text, f"{bug.function} has changed: this bug can't be planted any more"
+    patched = text.replace(bug.old, bug.new)
+    if bug.function == "send_event" and "SELECT w.run_id" in bug.new:
+        patched = patched.replace("\n        RETURNING w.run_id, w.node", "")
+    return patched
+
+
+async def found_with(stage: Stage, bug: Bug) -> Found:
+    """Play schedules until one fails."""
+    found = Found()
+    for seed in range(bug.first, bug.first + bug.schedules):
+        await explore_one(stage, seed, found)
+        if found.violations:
+            break
+    return found
+
+
+async def test_the_engine_passes(database: str) -> None:
+    async with Stage(database) as stage:
+        found = await explore(stage, range(FIRST, FIRST + CLEAN))
+    assert found.schedules == CLEAN
+    assert [one.text for one in found.counterexamples] == []
+
+
+@pytest.mark.parametrize("name", BUGS)
+async def test_a_planted_bug_is_found(database: str, name: str) -> None:
+    bug = BUGS[name]
+    async with Stage(database, await planted(database, bug)) as stage:
+        found = await found_with(stage, bug)
+        assert found.violations == 1, f"{name} was not found in {found.schedules} schedules"
+        [example] = found.counterexamples
+        assert example.invariant in bug.caught
+        assert example.shrunk_to <= example.moves
+        # The seed alone brings it back, shrunk to the same, though the shards are others.
+        again = Found()
+        await explore_one(stage, example.seed, again)
+        assert again.counterexamples == [example]
+
+
+async def test_a_schedule_is_shrunk_to_the_moves_it_takes() -> None:
+    moves = [Move("w1", kind, 0) for kind in "abcdefghijklmnop"]
+
+    async def failing(some: list[Move]) -> list[Move] | None:
+        possible = [move for move in some if move.kind != "p"]  # the last one is never possible
+        return possible if {"c", "j", "k"} <= {move.kind for move in possible} else None
+
+    assert [move.kind for move in await shrink(moves, failing)] == ["c", "j", "k"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("engine")
+def test_the_command_finds_a_planted_bug_and_says_how(tmp_path: Path) -> None:
+    patch = tmp_path / "bug.sql"
+    patch.write_text(
+        "CREATE OR REPLACE FUNCTION meshhook.poke(p_shard smallint, p_run_ids uuid[]) RETURNS void LANGUAGE sql AS 'SELECT 1'"
+    )
+    command = [sys.executable, "-m", "meshproof.cli", "explore", "--schedules", "20", "--processes", "2", "--json"]
+    done = subprocess.run([*command, "--patch", str(patch)], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schedules"] == 20
+    assert document["violations"] >= 1
+    assert document["counterexamples"][0]["invariant"] == "poke-not-lost"
