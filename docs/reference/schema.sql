@@ -200,6 +200,20 @@ CREATE SEQUENCE meshhook.feed_place
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE meshhook.gatherings (
+    shard smallint NOT NULL,
+    endpoint_id integer NOT NULL,
+    key text NOT NULL,
+    run_id uuid,
+    kind text,
+    version_id integer,
+    first_at timestamp with time zone,
+    due_at timestamp with time zone NOT NULL,
+    count integer DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='70');
+
 CREATE TABLE meshhook.journal (
     shard smallint NOT NULL,
     run_id uuid NOT NULL,
@@ -531,6 +545,8 @@ ALTER TABLE ONLY meshhook.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (shard, number);
 ALTER TABLE ONLY meshhook.feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (shard, place);
+ALTER TABLE ONLY meshhook.gatherings
+    ADD CONSTRAINT gatherings_pkey PRIMARY KEY (shard, endpoint_id, key);
 ALTER TABLE ONLY meshhook.journal
     ADD CONSTRAINT journal_pkey PRIMARY KEY (shard, run_id, seq);
 ALTER TABLE ONLY meshhook.lanes
@@ -597,6 +613,8 @@ CREATE INDEX events_by_run ON meshhook.events USING btree (shard, run_id, name, 
 CREATE INDEX events_expiry ON meshhook.events USING brin (expires_at);
 
 CREATE UNIQUE INDEX events_once ON meshhook.events USING btree (shard, project_id, id);
+
+CREATE INDEX gatherings_due ON meshhook.gatherings USING btree (due_at);
 
 CREATE INDEX openings_due ON meshhook.openings USING btree (shard, at);
 

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 from meshhook.batch import Batcher, Full
 from meshhook.errors import Refusal
@@ -19,10 +19,24 @@ _SYNC: Final = ',"sync":true'
 
 
 class Accepted(NamedTuple):
-    """The run of a delivery; ``duplicate`` when an earlier delivery with the same key made it."""
+    """The run of a delivery; ``duplicate`` when an earlier delivery with the same key made it.
+
+    ``gathered``: the run may be that of other deliveries as well.
+    """
 
     run_id: str
     duplicate: bool
+    gathered: bool = False
+
+
+class GroupCommit(TypedDict):
+    """How deliveries are committed together: the arguments of an ``Acceptor``."""
+
+    shards: int
+    batch_max: int
+    buffer_max: int
+    linger_s: float
+    keep: timedelta
 
 
 class Acceptor:
@@ -94,7 +108,7 @@ class Acceptor:
                 continue  # what is stored is not the leader's body; whether it is ours, only the database knows
             first = _accepted(leader, answer)
             if not same_body:
-                raise _key_reused(first.run_id)
+                raise key_reused(first.run_id)
             return Accepted(first.run_id, duplicate=True)
         return await self._lead(shard, delivery, place)
 
@@ -127,19 +141,25 @@ def _accepted(delivery: Delivery, answer: NotNew | None) -> Accepted:
             assert answer.run_id is not None
             return Accepted(answer.run_id, duplicate=True)
         case "key-reused":
-            raise _key_reused(answer.run_id)
+            raise key_reused(answer.run_id)
         case "unpublished":
-            raise Refusal(
-                409,
-                "not-published",
-                "The workflow is not published",
-                "The workflow behind this endpoint has no published version yet. Publish it, then send again.",
-            )
+            raise not_published()
         case _:
             raise unknown_endpoint()
 
 
-def _key_reused(run_id: str | None) -> Refusal:
+def not_published() -> Refusal:
+    """What an endpoint leads to can't be run."""
+    return Refusal(
+        409,
+        "not-published",
+        "The workflow is not published",
+        "The workflow behind this endpoint has no published version yet. Publish it, then send again.",
+    )
+
+
+def key_reused(run_id: str | None) -> Refusal:
+    """The key of a delivery belongs to another one, which is in the run ``run_id``."""
     return Refusal(
         422,
         "key-reused",

@@ -19,7 +19,7 @@ from granian.server.embed import Server
 from prometheus_client import CollectorRegistry
 
 from meshhook import backlog, chores, operations, schedules
-from meshhook.accept import Acceptor
+from meshhook.accept import Acceptor, GroupCommit
 from meshhook.answers import CHANNEL, Answers
 from meshhook.api import bridge
 from meshhook.api.gate import Gate
@@ -38,6 +38,7 @@ from meshhook.door import Door
 from meshhook.egress import AllowList, Egress
 from meshhook.errors import DatabaseError, SchemaError
 from meshhook.feed import Feed
+from meshhook.gatherer import Gatherer
 from meshhook.hosts import Hosts
 from meshhook.key_sets import KeySets
 from meshhook.key_source import KeySource, ensure_file
@@ -99,14 +100,14 @@ async def _serve_until(
 ) -> None:
     registry = CollectorRegistry()
     metrics = ApiMetrics(registry)
-    acceptor = Acceptor(
-        store,
-        shards=shards,
-        batch_max=settings.accept_batch_max,
-        buffer_max=settings.accept_buffer_max,
-        linger_s=settings.accept_linger_ms / 1000,
-        keep=timedelta(hours=settings.dedupe_hours),
-    )
+    commits: GroupCommit = {
+        "shards": shards,
+        "batch_max": settings.accept_batch_max,
+        "buffer_max": settings.accept_buffer_max,
+        "linger_s": settings.accept_linger_ms / 1000,
+        "keep": timedelta(hours=settings.dedupe_hours),
+    }
+    acceptor, gatherer = Acceptor(store, **commits), Gatherer(store, **commits)
     endpoints = Endpoints(store)
     door = Door(lag_max_s=settings.lag_max_ms / 1000, backlog_max=settings.backlog_max)
     rates = Rates(store.lease_tokens)
@@ -118,6 +119,7 @@ async def _serve_until(
     backlogs = Backlogs(store.backlogs)
     hooks = Hooks(
         acceptor,
+        gatherer,
         endpoints,
         door,
         metrics,
@@ -130,7 +132,9 @@ async def _serve_until(
         body_limit_bytes=settings.body_limit_bytes,
     )
     metrics.watch("meshhook_sync_waiting", "Callers that wait for what their run answers.", lambda: answers.waiting)
-    metrics.watch("meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting)
+    metrics.watch(
+        "meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting + gatherer.waiting
+    )
 
     def forget() -> None:
         endpoints.forget()
@@ -164,6 +168,7 @@ async def _serve_until(
         live.close()
         async with asyncio.timeout(settings.shutdown_s):
             await acceptor.close()
+            await gatherer.close()
         await _quiet(hooks)
         await streams.close()
         watching.cancel()

@@ -16,6 +16,7 @@ import msgspec
 from meshhook import endpoint_parts
 from meshhook.endpoint_parts import WAIT_S, CloudEvents, Handshake, RateLimit, Receipts
 from meshhook.errors import EndpointConfigError, Fault
+from meshhook.gathering import BatchByKey, Debounce, faults_of_gathering
 from meshhook.signatures import Signature, module_of
 from meshhook.signatures.scheme import REPLAY_WINDOW_S
 
@@ -45,6 +46,13 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         float, msgspec.Meta(ge=0.1, le=30, description="With `sync`: how long to wait for it before 202 is answered.")
     ] = WAIT_S
     receipts: Receipts | None = None
+    debounce: Debounce | None = None
+    batch: BatchByKey | None = None
+
+    @property
+    def gathers(self) -> Debounce | BatchByKey | None:
+        """How deliveries become one run, if they do."""
+        return self.debounce or self.batch
 
 
 def parse(text: bytes | str) -> EndpointConfig:
@@ -87,6 +95,7 @@ def _faults(config: EndpointConfig) -> Iterator[Fault]:
     if config.signature is not None:
         for fault in module_of(config.signature).faults(config.signature):
             yield Fault(f"$.signature{fault.path}", fault.code, fault.message)
+    yield from faults_of_gathering(config.debounce, config.batch, is_sync=config.mode == "sync")
     yield from endpoint_parts.faults(config.schema, config.allow_ips, config.handshake)
 
 

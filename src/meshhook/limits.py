@@ -74,9 +74,9 @@ def compile_limits(settings: Mapping[str, Any], faults: Faults) -> Place | None:
         return None
 
     def place(context: Context) -> Placing:
-        pace = None if rate is None else _text(rate_key(context))
+        pace = None if rate is None else key_text(rate_key(context))
         return Placing(
-            lane=_text(lane_key(context)) if concurrency is not None else pace,
+            lane=key_text(lane_key(context)) if concurrency is not None else pace,
             slots=concurrency["limit"] if concurrency is not None else None,
             strategy=concurrency.get("strategy", "queue") if concurrency is not None else "queue",
             bucket=pace,
@@ -100,7 +100,7 @@ def _key(limit: Mapping[str, Any] | None, at: str, faults: Faults) -> Render:
     return compile_expression(limit["key"], at, faults)
 
 
-def _text(value: Any) -> str:
+def key_text(value: Any) -> str:
     """The key as it is stored: JSON with sorted members, or the hash of it where that is long."""
     text = msgspec.json.encode(value, order="sorted")
     return text.decode() if len(text) <= _KEY_LENGTH_MAX else f"sha256:{hashlib.sha256(text).hexdigest()}"

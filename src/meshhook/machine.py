@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from meshhook.errors import JournalError
 from meshhook.model import DEFAULT_PORT, Attempt, ChildEnd, Completed, State, Wait, split_path
@@ -32,6 +32,8 @@ def fold(events: Iterable[Mapping[str, Any]]) -> State:
         wants_answer=first.get("sync", False),
         events=1,
     )
+    if "gathers" in first:
+        _begin_gathering(state, first["gathers"])
     for event in stream:
         apply(state, event)
     return state
@@ -41,7 +43,7 @@ def apply(state: State, event: Mapping[str, Any]) -> None:
     """Change ``state`` by one event.
 
     Raises:
-        JournalError: the run is over, a step completes twice, or the event is of no known type.
+        JournalError: the run is over, a step completes twice, a delivery comes too late, or the event is of no known type.
     """
     if state.ended is not None:
         raise JournalError(f"event {state.events + 1} ({event.get('type')}) follows the end of the run")
@@ -55,11 +57,30 @@ def apply(state: State, event: Mapping[str, Any]) -> None:
             state.takes_time = True
         case "run.completed":
             state.ended, state.output = "completed", event["output"]
+        case "delivery.added":
+            _add_delivery(state, event)
         case kind if isinstance(kind, str):
             state.takes_time = True
             _apply_wait(state, kind, event)
         case other:
             raise JournalError(f"event {state.events} has the unknown type {other!r}")
+
+
+def _begin_gathering(state: State, kind: Literal["debounce", "batch"]) -> None:
+    """The run gathers deliveries. Of a batch the body is a list, also when nothing more comes."""
+    state.gathers = kind
+    if kind == "batch":
+        state.trigger = {**state.trigger, "body": [state.trigger.get("body")]}
+
+
+def _add_delivery(state: State, event: Mapping[str, Any]) -> None:
+    if state.gathers is None or state.deliveries != state.events - 1:
+        raise JournalError(f"event {state.events} adds a delivery to a run that gathers none, or none any more")
+    state.deliveries += 1
+    if state.gathers == "batch":
+        state.trigger["body"].append(event["trigger"].get("body"))
+    elif "trigger" in event:  # of a delivery that was superseded at once, no more is kept than its hash
+        state.trigger = event["trigger"]
 
 
 def _apply_wait(state: State, kind: str, event: Mapping[str, Any]) -> None:

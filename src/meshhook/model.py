@@ -295,6 +295,7 @@ class State:
 
     ``takes_time``: something happened to the run beside steps that are done at once. ``consumed`` is the number of the last
     event received of each name and key. ``owner`` is the holder of the last lease that was taken and not given back.
+    ``gathers``: more ``deliveries`` than one may be in the run, the last of which counts, or all.
     """
 
     workflow: str
@@ -323,6 +324,8 @@ class State:
     error: dict[str, Any] | None = None
     owner: str | None = None
     was_leased: bool = False
+    gathers: Literal["debounce", "batch"] | None = None
+    deliveries: int = 1
     events: int = 0
 
     @property

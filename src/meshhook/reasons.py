@@ -22,7 +22,7 @@ _ABOUT: Final = timedelta(seconds=1)
 
 ReasonKind = Literal[
     "finished", "no-worker", "signal", "paused", "held", "holder-gone", "entering", "limit", "rate", "queued", "call", "retry",
-    "timer", "event", "child", "host", "moving",
+    "timer", "event", "child", "host", "gathering", "moving",
 ]  # fmt: skip
 
 
@@ -226,6 +226,9 @@ def _steps(facts: Facts) -> Iterator[Cause]:
     state = facts.state
     if state is None:
         return
+    if _is_gathering(facts, state):
+        yield _gathering(facts, state)
+        return
     yield from _calls(facts, state)
     for node, until in sorted(state.timers.items(), key=lambda timer: timer[1])[:_SHOWN_MAX]:
         yield Cause(
@@ -255,6 +258,24 @@ def _steps(facts: Facts) -> Iterator[Cause]:
             run_ids=[UUID(child)],
         )
     yield from _host(facts, state)
+
+
+def _is_gathering(facts: Facts, state: State) -> bool:
+    """Whether it waits for further deliveries: then nothing but deliveries is in its journal."""
+    asleep = facts.standing is not None and facts.standing.state == "asleep"
+    return asleep and state.gathers is not None and state.events == state.deliveries
+
+
+def _gathering(facts: Facts, state: State) -> Cause:
+    assert facts.standing is not None
+    until = facts.standing.due_at
+    last = ", or later, when more come" if state.gathers == "debounce" else ", or when it has as many as it may"
+    return Cause(
+        kind="gathering",
+        text=f"It gathers deliveries, {state.deliveries} so far, and starts at {_clock(until)}{last}.",
+        next="It starts by itself. How long it waits is in the settings of its endpoint.",
+        until=until,
+    )
 
 
 def _calls(facts: Facts, state: State) -> Iterator[Cause]:

@@ -60,8 +60,10 @@ def divergence(record: Record, definition: Definition) -> Difference | None:
     Raises:
         JournalError: the journal does not begin with ``run.accepted``.
     """
-    first, *journaled = [event for event in record.events() if not event["type"].startswith("lease.")]
-    execution = Execution(definition, machine.fold([first]), str(record.id))
+    events = [event for event in record.events() if not event["type"].startswith("lease.")]
+    first, journaled = events[0], [event for event in events if event["type"] != "delivery.added"][1:]
+    start = [event for event in events if event["type"] in ("run.accepted", "delivery.added")]
+    execution = Execution(definition, machine.fold(start), str(record.id))
     repeated = _repeat(execution)
     failed: set[str] = set()
     kept = first.get("resumes", {}).get("kept", 0)

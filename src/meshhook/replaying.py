@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -26,6 +26,7 @@ from meshhook.trimming import is_trimmed
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_decode_raw = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 VersionWanted = Literal["published", "same"]
 _NO_KEYS: Final = timedelta(0)
@@ -39,6 +40,7 @@ JOIN meshhook.journal first ON first.shard = r.shard AND first.run_id = $2 AND f
 WHERE r.shard = $1 AND r.id = $2 AND r.project_id = $3
 """
 _EVENTS: Final = "SELECT events FROM meshhook.journal WHERE shard = $1 AND run_id = $2 ORDER BY seq"
+_ACCEPTED: Final = "SELECT events FROM meshhook.journal WHERE shard = $1 AND run_id = $2 AND epoch = 0 ORDER BY seq"
 _COPY: Final = """
 INSERT INTO meshhook.journal (shard, run_id, seq, epoch, at, events) VALUES ($1, $2, 2, 0, meshhook.now(), $3::json)
 """
@@ -88,7 +90,8 @@ async def replay_in(
     """``replay`` as part of a transaction, without its line in the audit log."""
     row = await _finished(connection, shard, run_id, project_id)
     members = {"source": "replay", "replay_of": str(run_id)}
-    begun = await _start(connection, shard, run_id, project_id, row, members, version, key, keep)
+    added = await _added(connection, shard, run_id, row)
+    begun = await _start(connection, shard, run_id, project_id, row, members, version, key, keep, added)
     await _no_dead_letter(connection, shard, run_id)
     return begun
 
@@ -106,9 +109,8 @@ async def resume_from(database: Database, project_id: int, id: str, step: str) -
         kept = kept_events(parse_text(row["definition"]), events, step)
         _check_whole(kept)
         members = {"source": "replay", "resumes": {"run_id": str(run_id), "from": step, "kept": len(kept)}}
-        begun = await _start(connection, shard, run_id, project_id, row, members, "same", None, _NO_KEYS)
-        if kept:
-            await connection.execute(_COPY, shard, UUID(begun.run_id), _encode(kept).decode())
+        taken = [*await _added(connection, shard, run_id, row), *kept]
+        begun = await _start(connection, shard, run_id, project_id, row, members, "same", None, _NO_KEYS, taken)
         await _no_dead_letter(connection, shard, run_id)
         await audit.record(connection, project_id, "run.resume-from", id, {"run_id": begun.run_id, "step": step})
     return begun
@@ -139,6 +141,20 @@ def _check_whole(events: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
+async def _added(connection: Connection[Row], shard: int, run_id: UUID, row: Row) -> Sequence[Mapping[str, Any]]:
+    """The deliveries that were gathered in a run after the first one: what begins it again begins with all of them."""
+    if "gathers" not in _first(row):
+        return []
+    events = [event for it in await connection.fetch(_ACCEPTED, shard, run_id) for event in _decode_raw(it["events"])]
+    added = [event for event in events if bytes(event["type"]) == b'"delivery.added"']
+    _check_whole(added)
+    return added
+
+
+def _first(row: Row) -> dict[str, msgspec.Raw]:
+    return _decode_raw(row["first_events"])[0]
+
+
 async def _start(
     connection: Connection[Row],
     shard: int,
@@ -149,8 +165,12 @@ async def _start(
     version: VersionWanted,
     key: str | None,
     keep: timedelta,
+    taken: Sequence[Mapping[str, Any]],
 ) -> Begun:
-    trigger = msgspec.json.decode(row["first_events"], type=list[dict[str, msgspec.Raw]])[0]["trigger"]
+    """Begin a run with the trigger of another one, and the events ``taken`` from its journal."""
+    first = _first(row)
+    if "gathers" in first:
+        members = {**members, "gathers": first["gathers"]}
     start = RunStart(
         run_id=make_run_id(shard, time.time_ns() // 1_000_000),
         project_id=project_id,
@@ -159,11 +179,13 @@ async def _start(
         scope=f"replay/{run_id}",
         key=key,
         body_hash=hashlib.sha256(version.encode()).digest(),
-        trigger=bytes(trigger).decode(),
+        trigger=bytes(first["trigger"]).decode(),
         members=_encode(members).decode(),
     )
     (answer,) = await start_runs(connection, shard, [start], keep)
     if answer is None:
+        if taken:
+            await connection.execute(_COPY, shard, UUID(start.run_id), _encode(taken).decode())
         return Begun(run_id=start.run_id, replay_of=str(run_id))
     if answer.outcome == "duplicate" and answer.run_id is not None:
         return Begun(run_id=answer.run_id, replay_of=str(run_id))

@@ -33,6 +33,33 @@ class Delivery(NamedTuple):
     trigger: str
 
 
+class ToGather(NamedTuple):
+    """One webhook to be gathered with others, ready to be stored; see ``sql/functions/gather.sql``.
+
+    ``run_id`` is the run it makes if none is open for the key it is gathered ``by``. ``trigger`` is JSON text, ``body_hash`` the
+    SHA-256 of the raw body. The run has at most ``size_max`` deliveries, and starts ``wait`` after the last, at most ``longest``
+    after the first.
+    """
+
+    run_id: str
+    endpoint_id: int
+    key: str | None
+    body_hash: bytes
+    trigger: str
+    by: str
+    kind: str
+    size_max: int
+    wait: timedelta
+    longest: timedelta
+
+
+class GatherOutcome(NamedTuple):
+    """What became of a delivery to be gathered: ``new``, ``added``, or as ``NotNew``; and the run it is in."""
+
+    outcome: str
+    run_id: str | None
+
+
 class RunStart(NamedTuple):
     """A run that no webhook begins, ready to be stored; see ``sql/functions/start_runs.sql``.
 
@@ -281,6 +308,24 @@ class Store:
             keep,
         )
         return _answers(deliveries, rows)
+
+    async def gather(
+        self, shard: int, deliveries: Sequence[ToGather], bytes_max: int, keep: timedelta
+    ) -> list[GatherOutcome]:
+        """Store a batch of deliveries in one commit, each in the run that gathers its key.
+
+        Raises:
+            Unavailable: nothing was written.
+            OutcomeUnknown: all of it was written, or nothing.
+        """
+        rows = await self._database.call(
+            "SELECT * FROM meshhook.gather($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ORDER BY ordinal",
+            shard,
+            *map(list, zip(*deliveries, strict=True)),
+            bytes_max,
+            keep,
+        )
+        return [GatherOutcome(outcome, None if run_id is None else str(run_id)) for _, outcome, run_id in rows]
 
     async def start_runs(self, shard: int, starts: Sequence[RunStart], keep: timedelta) -> list[NotNew | None]:
         """Start runs in one commit of their own; ``None`` for each that is new.

@@ -50,7 +50,7 @@ _EVENT: Final = """
     epoch_us(TRY_CAST(members[5] AS TIMESTAMPTZ)) AS until_us, TRY_CAST(members[6] AS INTEGER) AS attempt,
     members[7] AS sent, epoch_us(TRY_CAST(members[8] AS TIMESTAMPTZ)) AS retry_us,
     TRY_CAST(members[9] AS INTEGER) AS error_status, TRY_CAST(members[10] AS INTEGER) AS count
-    FROM (SELECT *, CASE WHEN type NOT IN ('run.accepted', 'run.completed')
+    FROM (SELECT *, CASE WHEN type NOT IN ('run.accepted', 'delivery.added', 'run.completed')
                          THEN TRY(json_extract_string(event, ['$.node', '$.port', '$.owner', '$.error.type', '$.until',
                                                               '$.attempt', '$.sent', '$.retry_at', '$.error.status',
                                                               '$.count']))

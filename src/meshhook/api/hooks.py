@@ -21,13 +21,14 @@ from meshhook.api import problems
 from meshhook.api.gate import Batch, Gate
 from meshhook.api.metrics import ApiMetrics
 from meshhook.api.proofs import Proofs
-from meshhook.api.replies import JSON, Answer, Stamp, accept_batch, replied, told
+from meshhook.api.replies import JSON, Answer, Stamp, Taker, accept_batch, replied, told
 from meshhook.backlog import Backlogs
 from meshhook.delivery import dedupe_key, provider_key, trigger_json
 from meshhook.door import Door
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.endpoint_parts import Receipts
 from meshhook.errors import Refusal
+from meshhook.gatherer import Gatherer
 from meshhook.handshake import agreement
 from meshhook.receipt_desk import ReceiptDesk
 from meshhook.refusals import Refusals
@@ -87,6 +88,7 @@ class Hooks:
     def __init__(
         self,
         acceptor: Acceptor,
+        gatherer: Gatherer,
         endpoints: Endpoints,
         door: Door,
         metrics: ApiMetrics,
@@ -101,6 +103,7 @@ class Hooks:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._acceptor = acceptor
+        self._gatherer = gatherer
         self._endpoints = endpoints
         self._door = door
         self._metrics = metrics
@@ -190,13 +193,14 @@ class Hooks:
                 key = provider_key(proof.key)
         made = self._gate.read(scope, endpoint, config, key, body, is_proven=is_proven)
         stamp = None if config.receipts is None else await self._stamp(config.receipts, endpoint, body)
+        taker: Taker = self._acceptor if config.gathers is None else self._gatherer.by(config.gathers)
         if isinstance(made, Batch):
             self._backlogs.admit(endpoint.project_id, len(made.items) - 1)
             self._door.charge(len(made.items) - 1)
-            answer = await accept_batch(self._acceptor, endpoint.id, made, scope.path, stamp)
+            answer = await accept_batch(taker, endpoint.id, made, scope.path, stamp)
         else:
             sync = config.mode == "sync"
-            accepted = await self._acceptor.accept(endpoint.id, made.key, made.content, made.trigger, sync=sync)
+            accepted = await taker.accept(endpoint.id, made.key, made.content, made.trigger, sync=sync)
             receipt = None if stamp is None else stamp(accepted, None)
             answer = Answer(202, JSON, told(accepted, receipt))
             if sync:
@@ -217,7 +221,7 @@ class Hooks:
     async def _wait(self, accepted: Accepted, seconds: float, scope: Any, protocol: Any, otherwise: Answer) -> Answer:
         """What the run answers, or ``otherwise`` when it does not in time; whoever goes away is not waited for."""
         began = self._clock()
-        run_id, is_old = accepted
+        run_id, is_old = accepted.run_id, accepted.duplicate
         outcome = asyncio.ensure_future(self._answers.wait(run_id, seconds, is_old=is_old))
         gone = asyncio.ensure_future(protocol.client_disconnect())
         try:

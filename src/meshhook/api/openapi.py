@@ -238,11 +238,15 @@ class ScheduleWrite(Timetable, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """A delivery is stored. ``duplicate``: an earlier one with the same key and body made the run."""
+    """A delivery is stored. ``duplicate``: an earlier one with the same key and body made the run.
+
+    ``gathered``: the run may be that of other deliveries as well.
+    """
 
     run_id: str
     status_url: str
     duplicate: bool
+    gathered: bool | msgspec.UnsetType = msgspec.UNSET
     receipt: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import structlog
 
-from meshhook.accept import Accepted, Acceptor
+from meshhook.accept import Accepted
 from meshhook.answers import Outcome
 from meshhook.api import problems
 from meshhook.api.gate import Batch, Parcel
@@ -39,14 +39,25 @@ class Answer(NamedTuple):
         return self._replace(headers=[*self.headers, *headers])
 
 
+class Taker(Protocol):
+    """Stores deliveries: each in a run of its own (``Acceptor``), or gathered."""
+
+    async def accept(
+        self, endpoint_id: int, key: str | None, body: bytes, trigger: str, *, sync: bool = False
+    ) -> Accepted:
+        """Store one delivery; returns after its commit."""
+
+
 Stamp = Callable[[Accepted, str | None], str]
 """Makes the receipt of a delivery that was accepted, or of one event of a batch, by its key."""
 
 
 def told(accepted: Accepted, receipt: str | None = None) -> bytes:
     """What is told of a delivery that was accepted."""
-    run_id, duplicate = accepted
+    run_id, duplicate, gathered = accepted
     signed = "" if receipt is None else f',"receipt":"{receipt}"'
+    if gathered:
+        signed = ',"gathered":true' + signed
     return (
         f'{{"run_id":"{run_id}","status_url":"/api/v1/runs/{run_id}",'
         f'"duplicate":{"true" if duplicate else "false"}{signed}}}'
@@ -85,9 +96,7 @@ def _written(outcome: Outcome) -> tuple[list[tuple[str, str]], bytes]:
     return headers, outcome.body.encode() if is_text else msgspec.json.encode(outcome.body)
 
 
-async def accept_batch(
-    acceptor: Acceptor, endpoint_id: int, batch: Batch, path: str, stamp: Stamp | None = None
-) -> Answer:
+async def accept_batch(taker: Taker, endpoint_id: int, batch: Batch, path: str, stamp: Stamp | None = None) -> Answer:
     """Accept each event of a batch on its own; one commit takes them all when they come to one shard.
 
     Answers 202 when all are stored. 207 when some are refused for good: each item says what became of it. When every item is
@@ -97,7 +106,7 @@ async def accept_batch(
     Raises:
         Refusal: as said.
     """
-    outcomes = await asyncio.gather(*(_accept(acceptor, endpoint_id, item) for item in batch.items))
+    outcomes = await asyncio.gather(*(_accept(taker, endpoint_id, item) for item in batch.items))
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
     items = [_item(outcome, item, path, stamp) for outcome, item in zip(outcomes, batch.items, strict=True)]
     if not refused:
@@ -117,11 +126,11 @@ async def accept_batch(
     return Answer(HTTPStatus.MULTI_STATUS, JSON, msgspec.json.encode({"items": items}))
 
 
-async def _accept(acceptor: Acceptor, endpoint_id: int, item: Parcel | Refusal) -> Accepted | Refusal:
+async def _accept(taker: Taker, endpoint_id: int, item: Parcel | Refusal) -> Accepted | Refusal:
     if isinstance(item, Refusal):
         return item
     try:
-        return await acceptor.accept(endpoint_id, item.key, item.content, item.trigger)
+        return await taker.accept(endpoint_id, item.key, item.content, item.trigger)
     except Exception as error:  # noqa: BLE001 whatever befalls one event is told of it, and its neighbours go on
         refusal = problems.as_refusal(error)
         if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -186,6 +186,7 @@ def whole(facts: Facts) -> Finding:
                      coalesce(max_by(e.type, e.seq) FILTER (e.type IN ('run.paused', 'run.resumed')), '') AS told_to,
                      CASE max_by(e.type, e.seq)
                          WHEN 'run.accepted' THEN 'queued'
+                         WHEN 'delivery.added' THEN 'queued'
                          WHEN 'run.completed' THEN 'completed'
                          WHEN 'run.failed' THEN 'failed'
                          WHEN 'run.cancelled' THEN 'cancelled'

@@ -95,6 +95,8 @@ class _Replay:
         self.status = ""
         self.lease: Mark | None = None
         self.paused = False
+        self.deliveries = 0
+        """Deliveries that were added to the first."""
         self.responded = False
         self.failed = ""
         """The step whose failure ends the run."""
@@ -116,6 +118,8 @@ class _Replay:
         match mark.type.partition("."):
             case ("run", _, "accepted"):
                 self.status = self.status or "queued"
+            case ("delivery", _, "added"):
+                self.add_delivery(here, position, mark)
             case ("lease", _, "taken"):
                 self.take(here, mark)
             case ("lease", _, "released" | "expired"):
@@ -143,6 +147,13 @@ class _Replay:
             self.fault("journal.legal", f"{here} under epoch {mark.epoch}, while epoch {self.lease.epoch} held a lease")
         if self.paused and mark.type in NOT_WHILE_PAUSED:
             self.fault("journal.legal", f"{here}, while the run was paused")
+
+    def add_delivery(self, here: str, position: int, mark: Mark) -> None:
+        self.deliveries += 1
+        if mark.epoch != 0 or position != self.deliveries + 1:
+            self.fault(
+                "journal.legal", f"{here} under epoch {mark.epoch}: deliveries are added before anybody claims the run"
+            )
 
     def take(self, here: str, mark: Mark) -> None:
         if self.lease:

@@ -82,6 +82,7 @@ CALL = graph(
     }
 )
 ACCEPTED = Mark("run.accepted", 0)
+ADDED = Mark("delivery.added", 0)
 END = Mark("run.completed", 1)
 
 
@@ -156,6 +157,7 @@ LEASE = Mark("lease.taken", 1, owner="w1")
 LEGAL = {
     "a chain": (CHAIN, [ACCEPTED, done("a"), done("b"), END]),
     "only accepted": (CHAIN, [ACCEPTED]),
+    "deliveries added": (CHAIN, [ACCEPTED, ADDED, ADDED, done("a"), done("b"), END]),
     "half done under a lease": (CHAIN, [ACCEPTED, done("a"), LEASE]),
     "the rest under the same lease": (CHAIN, [ACCEPTED, done("a"), LEASE, done("b"), END]),
     "handed back": (
@@ -240,6 +242,12 @@ ILLEGAL = {
     "no beginning": (CHAIN, [done("a"), done("b"), END], "journal.first"),
     "begins twice": (CHAIN, [ACCEPTED, ACCEPTED, done("a"), done("b"), END], "journal.first"),
     "begins late": (CHAIN, [LEASE, ACCEPTED, done("a"), done("b"), END], "journal.first"),
+    "a delivery added under a claim": (
+        CHAIN,
+        [ACCEPTED, Mark("delivery.added", 1), done("a"), done("b"), END],
+        "journal.legal",
+    ),
+    "a delivery added to a run that has begun": (CHAIN, [ACCEPTED, done("a"), ADDED, done("b"), END], "journal.legal"),
     "accepted under a claim": (CHAIN, [Mark("run.accepted", 1), done("a"), done("b"), END], "journal.legal"),
     "an event after the end": (CHAIN, [ACCEPTED, done("a"), done("b"), END, LEASE], "journal.ending"),
     "two ends": (CHAIN, [ACCEPTED, done("a"), done("b"), END, END], "journal.ending"),

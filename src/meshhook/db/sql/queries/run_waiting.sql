@@ -2,7 +2,7 @@
 -- Counts stop at 10,000, so that the question stays cheap however long the line is.
 --   $1 shard  $2 run id  $3 project
 SELECT CASE WHEN t.owner IS NOT NULL THEN 'leased'
-            WHEN t.lane < 0 THEN 'entering'
+            WHEN t.lane < 0 AND t.queue = 1 THEN 'entering'
             WHEN t.queue = 1 THEN 'in line'
             WHEN t.due_at > meshhook.now() THEN 'asleep'
             ELSE 'ready' END AS state,
