@@ -23,9 +23,9 @@ from meshproof.mutants.trials import TRIALS
 MESHPROOF = Path(sys.executable).with_name("meshproof")
 PAGE = Path(__file__).parents[2] / "docs" / "concurrency" / "mutants.md"
 QUICK = {
+    "lose-one-of-a-batch": "intake.lost",
     "ignore-dedupe": "intake.duplicated",
     "accept-another-body": "intake.conflict",
-    "lose-one-of-a-batch": "intake.lost",
 }
 """Three of one trial, so that the engine as it is has to go through that one alone."""
 

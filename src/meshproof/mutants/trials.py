@@ -87,8 +87,8 @@ TRIALS: Final = {
             rate=30,
             seconds=3,
         ),
-        Trial("lanes", "One run of a key at a time, in order.", "ordered_keys", rate=250, seconds=3, workers=2),
-        Trial("slots", "Three runs of a key at a time.", "key_limits", rate=100, seconds=3, workers=2),
+        Trial("lanes", "One run of a key at a time, in order.", "ordered_keys", rate=600, seconds=2, workers=2),
+        Trial("slots", "Three runs of a key at a time.", "key_limits", rate=300, seconds=2, workers=2),
         Trial(
             "worker-killed",
             "A worker is killed (SIGKILL) with calls under way.",
