@@ -214,9 +214,9 @@ class Turn:
                 last = run_id
         return claimed
 
-    async def inbox(self, run_ids: Sequence[UUID]) -> dict[UUID, list[InboxItem]]:
+    async def inbox(self, runs: Sequence[Claimed]) -> dict[UUID, list[InboxItem]]:
         """What lies in the inboxes of these runs."""
-        return await _inbox(self._connection, self._shard, run_ids)
+        return await _inbox(self._connection, self._shard, runs)
 
     async def took(self, taken: Sequence[tuple[UUID, int]]) -> None:
         """These signals are in the journal, or came too late."""
@@ -275,9 +275,9 @@ class Holding:
         self._connection = connection
         self._shard = shard
 
-    async def inbox(self, run_ids: Sequence[UUID]) -> dict[UUID, list[InboxItem]]:
+    async def inbox(self, runs: Sequence[Claimed]) -> dict[UUID, list[InboxItem]]:
         """What lies in the inboxes of these runs; what comes from now on is told by the next commit or renewal."""
-        return await _inbox(self._connection, self._shard, run_ids)
+        return await _inbox(self._connection, self._shard, runs)
 
     async def took(self, taken: Sequence[tuple[UUID, int]]) -> None:
         """These signals are in the journal, or came too late."""
@@ -554,9 +554,10 @@ async def signal_in(connection: Connection[Row], shard: int, signals: Sequence[S
     return {row["reached"] for row in await connection.fetch(_SIGNAL, shard, *_columns(signals))}
 
 
-async def _inbox(connection: Connection[Row], shard: int, run_ids: Sequence[UUID]) -> dict[UUID, list[InboxItem]]:
+async def _inbox(connection: Connection[Row], shard: int, runs: Sequence[Claimed]) -> dict[UUID, list[InboxItem]]:
     items: dict[UUID, list[InboxItem]] = {}
-    for run_id, *item in await connection.fetch("SELECT * FROM meshhook.inbox($1, $2)", shard, list(run_ids)):
+    asked = [run.run_id for run in runs], [run.epoch for run in runs]
+    for run_id, *item in await connection.fetch("SELECT * FROM meshhook.inbox($1, $2, $3)", shard, *asked):
         items.setdefault(run_id, []).append(InboxItem(*item))
     return items
 

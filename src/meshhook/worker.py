@@ -204,7 +204,7 @@ class Worker:
             if not claimed:
                 return 0
             began = self._clock()
-            signaled = [run.run_id for run in claimed if run.signaled]
+            signaled = [run for run in claimed if run.signaled]
             inbox = await turn.inbox(signaled) if signaled else {}
             held, not_begun, outlived = await self._begin_all(turn, claimed, inbox, began + self._hold_s)
             starting = self._place(held)
@@ -265,7 +265,7 @@ class Worker:
         """Advance runs held under leases, and commit that."""
         async with self._store.holding(shard) as holding:
             if read_inboxes:
-                inbox = await holding.inbox([held.claimed.run_id for held in runs])
+                inbox = await holding.inbox([held.claimed for held in runs])
                 for held in runs:
                     held.receive(inbox.get(held.claimed.run_id, []))
             deadline = self._clock() + self._hold_s

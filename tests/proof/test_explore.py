@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,9 +14,13 @@ import asyncpg
 import pytest
 
 from meshproof.explore.explorer import Found, explore, explore_one
+from meshproof.explore.machine import Choice
 from meshproof.explore.moves import Move
+from meshproof.explore.plan import Plan, draw
+from meshproof.explore.schedule import play
 from meshproof.explore.shrink import shrink
 from meshproof.explore.stage import Stage
+from meshproof.explore.times import LEASE_S
 
 FIRST = 1
 CLEAN = 200
@@ -115,6 +121,34 @@ async def test_a_planted_bug_is_found(database: str, name: str) -> None:
         again = Found()
         await explore_one(stage, example.seed, again)
         assert again.counterexamples == [example]
+
+
+OVERTAKEN = """
+door-1 accept, door-1 commit, w1 claim, w1 write, w1 tell, w1 commit, clock tick, w2 claim, w2 write, w2 commit,
+caller-1 cancel, caller-1 commit, caller-1 poke, w1 go on, w1 read, w1 write, w1 commit
+"""
+"""The inbox of a run is read by a worker that has lost it, and does not know yet."""
+
+
+@pytest.mark.parametrize("bug", [None, Bug("inbox", "AND t.epoch = u.epoch AND t.signaled", "AND t.signaled", ())])
+async def test_whoever_was_overtaken_leaves_the_flag_to_the_holder(database: str, bug: Bug | None) -> None:
+    seed = next(seed for seed in itertools.count() if fits(draw(random.Random(seed))))
+    moves = [Move(*step.split(maxsplit=1), 0) for step in OVERTAKEN.replace("\n", " ").strip().split(", ")]
+    async with Stage(database, await planted(database, bug) if bug else None) as stage:
+        outcome = await play(stage, seed, moves)
+    assert outcome.moves == moves
+    if bug is None:
+        assert outcome.violation is None
+    else:
+        assert outcome.violation is not None
+        assert outcome.violation.invariant == "poke-not-lost"
+
+
+def fits(plan: Plan) -> bool:
+    """A single run that waits, under leases, and somebody who cancels it."""
+    [first, *others] = plan.deliveries
+    only_leases = plan.choices == (Choice.LEASE,) and plan.ticks == (LEASE_S + 1,)
+    return first.kind == "waits" and not others and only_leases and plan.cancels > 0
 
 
 async def test_a_schedule_is_shrunk_to_the_moves_it_takes() -> None:

@@ -16,7 +16,7 @@ from meshproof.explore.times import LEASE_S, at, seconds_at
 from meshproof.explore.world import Lease, World
 
 CLAIM = "SELECT * FROM meshhook.claim($1, $2)"
-INBOX = "SELECT * FROM meshhook.inbox($1, $2)"
+INBOX = "SELECT * FROM meshhook.inbox($1, $2, $3)"
 COMMIT = "SELECT * FROM meshhook.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 PUT_BACK = "SELECT meshhook.put_back($1, $2, $3, $4, $5, $6, $7)"
 AWAIT = "SELECT * FROM meshhook.await_events($1, $2, $3, $4, $5, $6)"
@@ -155,7 +155,8 @@ class Worker(Actor):
     async def _read(self) -> str:
         turn = self._the_turn()
         asked = [taken for taken in turn.runs if turn.held or taken.signaled]
-        rows = await self.session.fetch(self.world.now, INBOX, self.world.shard, [taken.run for taken in asked])
+        epochs = [taken.epoch for taken in asked]
+        rows = await self.session.fetch(self.world.now, INBOX, self.world.shard, [taken.run for taken in asked], epochs)
         by_run = {taken.run: taken for taken in asked}
         for run, number, kind, body in rows:
             by_run[run].receive(number, kind, json.loads(body))

@@ -67,9 +67,11 @@ BEGIN
     END LOOP;
 END $$;
 
--- inbox: what lies there for these runs, oldest first. Of those under a lease the flag is taken down; their rows stay locked, so
--- that what comes now is seen by the next look.
-CREATE OR REPLACE FUNCTION meshhook.inbox(p_shard smallint, p_run_ids uuid[])
+-- inbox: what lies there for these runs, oldest first. Of those that the caller still holds under a lease, told by the epoch, the
+-- flag is taken down; their rows stay locked, so that what comes now is seen by the next look. Whoever has been overtaken leaves the
+-- flag to those who may write what they read.
+DROP FUNCTION IF EXISTS meshhook.inbox(smallint, uuid[]);
+CREATE OR REPLACE FUNCTION meshhook.inbox(p_shard smallint, p_run_ids uuid[], p_epochs int[])
 RETURNS TABLE (run_id uuid, number bigint, kind text, body json)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
@@ -78,8 +80,14 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 BEGIN
-    PERFORM FROM meshhook.tasks t WHERE t.shard = p_shard AND t.run_id = ANY (p_run_ids) ORDER BY t.run_id FOR UPDATE;
-    UPDATE meshhook.tasks t SET signaled = false WHERE t.shard = p_shard AND t.run_id = ANY (p_run_ids) AND t.signaled;
+    PERFORM FROM unnest(p_run_ids, p_epochs) AS u (run_id, epoch)
+    CROSS JOIN LATERAL (
+        SELECT FROM meshhook.tasks t
+        WHERE t.shard = p_shard AND t.run_id = u.run_id AND t.epoch = u.epoch
+        OFFSET 0 FOR UPDATE OF t) mine;
+    UPDATE meshhook.tasks t SET signaled = false
+    FROM (SELECT unnest(p_run_ids) AS run_id, unnest(p_epochs) AS epoch) u
+    WHERE t.shard = p_shard AND t.run_id = u.run_id AND t.epoch = u.epoch AND t.signaled;
     RETURN QUERY
     SELECT s.run_id, s.number, s.kind, s.body FROM meshhook.signals s
     WHERE s.shard = p_shard AND s.run_id = ANY (p_run_ids)
