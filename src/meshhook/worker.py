@@ -428,8 +428,20 @@ class Worker:
                         held.until, signaled = still[run_id]
                         if signaled:
                             self._signaled.add(run_id)
-                    else:
-                        self._held.pop(run_id, None)
+                self._let_go({run_id: held for run_id, held in mine.items() if run_id not in still})
+
+    def _let_go(self, lost: dict[UUID, Held]) -> None:
+        """Let go of runs whose leases were not renewed.
+
+        Where a lease had run out, that was a stale write that was refused, and counts as one. Else the run has just ended.
+        """
+        held = [
+            run for run_id, run in lost.items() if self._held.pop(run_id, None) is not None and run.until <= run.now()
+        ]
+        if held:
+            self.counts.refused += len(held)
+            runs = [str(run.claimed.run_id) for run in held][:20]
+            _log.warning("leases had run out and were not renewed", runs=runs, count=len(held))
 
     async def _load_definitions(self, turn: Turn, version_ids: Iterable[int]) -> None:
         missing = [id for id in version_ids if id not in self._definitions]

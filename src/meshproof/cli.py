@@ -173,7 +173,7 @@ def run_faults(
         out=out,
         workers=workers,
         rate=rate,
-        duration_s=duration or faults.duration_for(seed, asked),
+        duration_s=duration or faults.duration_for(seed, asked, slack=1.0 if quick else faults.SLACK),
         warmup_s=warmup,
         arrivals=arrivals_named(arrivals),
         generators=processes_for(cores(), rate),

@@ -129,6 +129,16 @@ async def test_a_lease_lost_while_renewing_is_let_go(sql: Connection, store: Sto
     assert not one._held
 
 
+async def test_who_comes_too_late_to_renew_is_refused_and_knows_it(sql: Connection, store: Store) -> None:
+    await accept(sql, store, chain("'a'", "'b'"), None)
+    zombie = worker(store, "zombie", hold_s=0.5, clock=FakeClock(step=1.0), lease_s=0.0)
+    await zombie.turn(0)
+    assert zombie._held
+    await zombie.renew()
+    assert not zombie._held
+    assert zombie.counts.refused == 1
+
+
 async def test_stopping_hands_back_what_is_held(sql: Connection, store: Store) -> None:
     (run_id,) = await accept(sql, store, chain("'a'", "'b'"), None)
     one = worker(store, hold_s=0.5, clock=FakeClock(step=1.0))

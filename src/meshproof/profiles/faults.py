@@ -24,6 +24,8 @@ from meshproof.target import Embedded, Target
 # Before the first fault the backlog is what it is without any; after the last one everybody must be seen to work again.
 LEAD_S = 3.0
 CALM_S = 6.0
+# Restarts take longer where other work goes on.
+SLACK = 1.3
 # Short, since a frozen worker must be frozen for longer.
 LEASE_S = 4.0
 
@@ -73,9 +75,9 @@ def end_s(settings: RunSettings) -> float:
     return settings.warmup_s + settings.duration_s - CALM_S
 
 
-def duration_for(seed: int, faults: tuple[str, ...]) -> float:
-    """How many seconds the load must go on for these faults to have a place, each once."""
-    return float(ceil(LEAD_S + needed_s(seed, faults, KINDS, LEASE_S) + CALM_S))
+def duration_for(seed: int, faults: tuple[str, ...], slack: float) -> float:
+    """How many seconds the load must go on for these faults to have a place, each once; `slack` is for a slow machine."""
+    return float(ceil(LEAD_S + slack * needed_s(seed, faults, KINDS, LEASE_S) + CALM_S))
 
 
 def wires_of(planned: tuple[Planned, ...]) -> set[str]:
