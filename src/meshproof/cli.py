@@ -23,6 +23,7 @@ from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
 from meshproof.judge.verdicts import Verdict
+from meshproof.load.backlog import BacklogError
 from meshproof.load.generator import GeneratorError, processes_for
 from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
@@ -75,6 +76,9 @@ def run_load(
         float, typer.Option(min=0, help="Seconds before it, which no figure comes from.")
     ] = LOAD_WARMUP_S,
     arrivals: Annotated[str, typer.Option(help="`poisson` (independent senders) or `constant`.")] = "poisson",
+    backlog: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Runs of the backlog, where the scenario has one.")
+    ] = None,
     seed: Seed = 1,
     target: Target = EMBEDDED,
     database: Database = None,
@@ -97,6 +101,7 @@ def run_load(
             duration_s=duration,
             warmup_s=warmup,
             arrivals=arrivals_named(arrivals),
+            backlog=backlog,
             generators=processes_for(cores(), rate),
         )
     )
@@ -338,6 +343,8 @@ def checked(settings: RunSettings) -> RunSettings:
     """The settings, once everything that can be wrong with them is ruled out and the folder is empty."""
     try:
         scenarios.load(settings.scenario)
+        if settings.backlog is not None and scenarios.load(settings.scenario).backlog is None:
+            fail(USAGE, f"--backlog: the scenario {settings.scenario} has none. Take noisy_neighbour.")
         if not settings.embedded and not settings.database:
             fail(USAGE, "An engine given by its address needs --database: the proof reads what is stored by itself.")
         if not settings.embedded:
@@ -364,7 +371,7 @@ def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> 
         return asyncio.run(_interruptible(story, console(stderr=as_json), as_json))
     except TargetError as error:
         fail(USAGE, str(error))
-    except (ApiError, ProcessError, GeneratorError) as error:
+    except (ApiError, BacklogError, ProcessError, GeneratorError) as error:
         fail(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")
     except asyncio.CancelledError:
         fail(UNKNOWN, "Interrupted, so nothing is proved.")

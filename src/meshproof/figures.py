@@ -28,9 +28,11 @@ SENT = """
 CREATE TABLE sent AS
 SELECT a.d, a.s, a.intended_us, o.outcome, o.duplicate, o.reply_us
 FROM read_json('{folder}/sent/*.attempts.ndjson', format = 'newline_delimited', ignore_errors = true,
-               columns = {{n: 'BIGINT', d: 'VARCHAR', s: 'VARCHAR', intended_us: 'BIGINT'}}) a
+               columns = {{n: 'BIGINT', d: 'VARCHAR', k: 'VARCHAR', s: 'VARCHAR', intended_us: 'BIGINT'}}) a
 LEFT JOIN read_json('{folder}/sent/*.outcomes.ndjson', format = 'newline_delimited', ignore_errors = true,
                columns = {{n: 'BIGINT', outcome: 'VARCHAR', duplicate: 'BOOLEAN', reply_us: 'BIGINT'}}) o USING (n)
+-- What was put in beside the load was not sent by anybody.
+WHERE a.k <> 'prepared'
 """
 STORED = """
 CREATE TABLE stored AS

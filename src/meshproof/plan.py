@@ -17,17 +17,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, Literal, NamedTuple
 
 from meshproof import scenarios
 from meshproof.draw import Draw
 
-Kind = Literal["first", "redelivery", "conflict"]
+Kind = Literal["first", "redelivery", "conflict", "prepared"]
 Arrivals = Literal["poisson", "constant"]
 
 # A conflict is an earlier delivery id with the payload of an index no first delivery ever has.
 CONFLICT_INDEX = 1 << 40
+# What is put in beside the load has numbers of its own. It is a quarter more than is to stand, since workers begin with it at once.
+PREPARED_N = 1 << 40
+SPARE = 1.25
+# It is put in after this part of the steady phase.
+ALONE_SHARE = 0.2
 # How far back a redelivery may reach, in deliveries of its scenario. Half of them follow at once: that is the race.
 RECENT = 1_000
 RACING = 4
@@ -75,19 +80,43 @@ class Plan:
     duration_s: float = 0.0
     arrivals: Arrivals = "poisson"
     levels: tuple[Level, ...] = ()
+    backlog: int | None = None
+    """How many runs of the backlog of the scenario are to stand; None takes what the scenario says."""
 
     def attempts(self) -> Iterator[Attempt]:
         """Every attempt, in the order of `n`."""
         times = self._open_times() if not self.levels else self._closed_times()
         return _attempts(self.seed, self.scenario, times)
 
+    def prepared(self) -> Iterator[Attempt]:
+        """What is put in all at once, at `prepared_at_s`, and not by the generator: the backlog."""
+        backlog = scenarios.load(self.scenario).backlog
+        if backlog is not None:
+            for i in range(round(self.standing * SPARE)):
+                yield Attempt(
+                    PREPARED_N + i, round(self.prepared_at_s * 1e6), backlog.scenario, i, "prepared", PREPARED_N + i
+                )
+
+    @property
+    def standing(self) -> int:
+        """How many runs of a backlog are to stand."""
+        backlog = scenarios.load(self.scenario).backlog
+        if backlog is None:
+            return 0
+        return backlog.runs if self.backlog is None else self.backlog
+
+    @property
+    def prepared_at_s(self) -> float:
+        """When the backlog is put in; putting in 100,000 runs takes a while too."""
+        return self.warmup_s + self.duration_s * ALONE_SHARE
+
     def delivery_id(self, attempt: Attempt) -> str:
         """What the attempt carries as `webhook-id`."""
         return f"{self.namespace}-{attempt.delivery:x}"
 
     def members(self) -> list[str]:
-        """The scenarios its deliveries are spread over."""
-        return sorted(scenarios.load(self.scenario).blend)
+        """The scenarios that have runs."""
+        return scenarios.load(self.scenario).members
 
     def projects(self) -> list[str]:
         """The projects that the workflows of its scenarios are in."""
@@ -101,7 +130,7 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 (hex) over the time, kind, delivery and payload of every attempt. Makes every payload once."""
         total = sha256()
-        for attempt in self.attempts():
+        for attempt in chain(self.attempts(), self.prepared()):
             total.update(repr(tuple(attempt)).encode())
             total.update(sha256(attempt.payload(self.seed)).digest())
         return total.hexdigest()
@@ -126,11 +155,19 @@ class Plan:
             "attempts": attempts,
             "deliveries": deliveries,
             "digest": self.digest,
+            "backlog": self._backlog(),
             "scenarios": {
                 name: {"workflow": self.place(name), "endpoint": self.place(name), "definition": member.definition}
                 for name, member in members.items()
             },
         }
+
+    def _backlog(self) -> dict[str, Any] | None:
+        backlog = scenarios.load(self.scenario).backlog
+        if backlog is None:
+            return None
+        put_in = sum(1 for _ in self.prepared())
+        return {"scenario": backlog.scenario, "runs": self.standing, "put_in": put_in, "at_s": self.prepared_at_s}
 
     def _level_ranges(self) -> list[dict[str, int]]:
         ends = list(accumulate(level.attempts for level in self.levels))

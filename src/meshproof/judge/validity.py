@@ -21,7 +21,8 @@ HELD_SHARE_MIN: Final = 0.9
     needs=("attempts", "plan"),
 )
 def attempted(facts: Facts) -> Finding:
-    made = facts.one("SELECT count(*) FROM attempts")
+    # What was put in beside the load is no request.
+    made = facts.one("SELECT count(*) FROM attempts WHERE kind <> 'prepared'")
     planned = facts.plan.get("attempts", made)
     faults = [] if made >= planned else [f"{planned - made:,} of {planned:,} planned attempts were never made"]
     if made and not facts.one("SELECT count(*) FROM attempts WHERE outcome = 'ok'"):

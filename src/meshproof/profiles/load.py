@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from meshproof.display import Display
+from meshproof.load import backlog
 from meshproof.phases import Phase
 from meshproof.plan import Plan
 from meshproof.profiles.session import (
     Driven,
     Result,
+    Session,
     conclude,
     drive,
     export,
@@ -26,11 +30,19 @@ async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result
     await write_plan(settings, plan, display)
     async with session(settings, plan, display, reaper) as under_way:
         seconds = settings.warmup_s + settings.duration_s
-        driven = await drive(under_way, f"Sending {settings.scenario} at {settings.rate:,g}/s for {seconds:g} s")
+        said = f"Sending {settings.scenario} at {settings.rate:,g}/s for {seconds:g} s"
+        driven = await drive(under_way, said, beside=partial(put_backlog_in, under_way))
         await export(under_way, phases_of(plan, driven, now_us()))
         await measure_floor(under_way)
         display.step("Stopping MeshHook" if settings.embedded else "Leaving the target as it is")
     return await conclude(settings.out, display)
+
+
+async def put_backlog_in(run: Session, start_us: int) -> None:
+    """When its time has come, put in the backlog of the plan, if it has one."""
+    if backlog.is_planned(run.plan):
+        runs = await backlog.put_in(run.plan, run.target.dsn, run.folder / "sent", start_us)
+        run.display.note(f"{runs:,} runs of a backlog were put in")
 
 
 def plan_of(settings: RunSettings) -> Plan:
@@ -44,6 +56,7 @@ def plan_of(settings: RunSettings) -> Plan:
         warmup_s=settings.warmup_s,
         duration_s=settings.duration_s,
         arrivals=settings.arrivals,
+        backlog=settings.backlog,
     )
 
 

@@ -47,6 +47,8 @@ class RunSettings:
     """A folder with a copy of the engine, to be driven in place of the one that is installed."""
     faults: tuple[str, ...] = ()
     """What is done to the engine meanwhile, by the names of meshproof.faults."""
+    backlog: int | None = None
+    """How many runs of the backlog of the scenario are to stand; None takes what the scenario says."""
     lease_s: float = LEASE_S
     """How long a lease of an engine of our own lasts."""
     namespace: str = field(default_factory=lambda: f"mp{time.time_ns() // 1_000_000:x}")
@@ -70,7 +72,7 @@ class RunSettings:
     @property
     def drain_s(self) -> float:
         """What the slowest of its scenarios asks for."""
-        return max(scenarios.load(name).drain_s for name in scenarios.load(self.scenario).blend)
+        return max(scenarios.load(name).drain_s for name in scenarios.load(self.scenario).members)
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -101,5 +103,6 @@ class RunSettings:
             words += ["--rate", f"{self.rate:g}", "--warmup", f"{self.warmup_s:g}", "--arrivals", self.arrivals]
         words += ["--duration", f"{self.duration_s:g}", "--target", self.target]
         words += ["--faults", ",".join(self.faults)] if self.faults else []
+        words += ["--backlog", str(self.backlog)] if self.backlog is not None else []
         words += ["--workers", str(self.workers)] if self.embedded else ["--database", "DSN"]
         return shlex.join(words)

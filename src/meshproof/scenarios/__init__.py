@@ -17,6 +17,7 @@ and, where they differ from the usual,
   when the definition has a limit (none);
 - `signals(body) -> tuple[Signal, ...]`: what comes to the run of a body from outside, once it is stored (nothing);
 - `PROJECT`: the project its workflow is in (`default`); a text made by `canary(project, …)` is to be seen in that one alone;
+- `BACKLOG`: runs of another scenario that are put in all at once, early in the steady phase (none);
 - `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60).
 
 Some things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
@@ -66,6 +67,15 @@ class Signal(NamedTuple):
     payload: Any = None
 
 
+class Backlog(NamedTuple):
+    """Runs that are put in all at once, early in the steady phase, and stand while the rest is sent."""
+
+    scenario: str
+    """What they are."""
+    runs: int
+    """How many are to stand; another number may be asked for."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One file of this folder, loaded."""
@@ -90,6 +100,13 @@ class Scenario:
     """What comes to the run of a body from outside; None when nothing ever does."""
     project: str
     """Where its workflow is."""
+    backlog: Backlog | None
+    """What is put in beside its deliveries; None when nothing is."""
+
+    @property
+    def members(self) -> list[str]:
+        """Every scenario that has runs when this one is driven."""
+        return sorted({*self.blend, *((self.backlog.scenario,) if self.backlog else ())})
 
     def expected(self, seed: int, index: int) -> Expected:
         """How the run of delivery `index` must end."""
@@ -127,6 +144,7 @@ def load(name: str) -> Scenario:
         slots=getattr(module, "SLOTS", 0),
         signals=getattr(module, "signals", None),
         project=getattr(module, "PROJECT", HOME),
+        backlog=getattr(module, "BACKLOG", None),
     )
 
 

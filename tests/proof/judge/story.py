@@ -190,6 +190,10 @@ class Story:
         """The journal rows of one run, to bend them."""
         return [row for row in self.rows if row["run_id"] == run_id(number)]
 
+    def row_of(self, run: dict[str, Any], seq: int) -> dict[str, Any]:
+        """The journal row of a run that begins with this event, to bend it."""
+        return next(row for row in self.rows if row["run_id"] == run["run_id"] and row["seq"] == seq)
+
     def delivered(self, number: int, *, index: int | None = None) -> dict[str, Any]:
         """A delivery that went as it should: acknowledged, stored, completed."""
         index = number if index is None else index
@@ -276,6 +280,21 @@ class Story:
         self.row(number, 3, 2, ended, claimed_us=at_us + 1_000, at_us=at_us + 2_000)
         run.update(epoch=2, finished_us=at_us + 2_000)
         return run
+
+    def backlogged(self, numbers: range, until_us: int) -> None:
+        """Another project has these runs put in at once, and they are worked off at `until_us` only."""
+        quiet, self.scenario = self.scenario, "noise"
+        self.plan["scenarios"]["noise"] = self.place("noise")
+        self.plan["backlog"] = {"scenario": "noise", "runs": round(len(numbers) * 0.8), "put_in": len(numbers)}
+        steps = [node["id"] for node in scenarios.load("noise").definition["nodes"]]
+        for number in numbers:
+            run = self.delivered(number)
+            self.attempts[-1]["k"] = "prepared"
+            output = scenarios.load("noise").expected(SEED, number).output
+            done = [step(node, {}) for node in steps[:-1]]
+            self.journal(number)[1].update(events=[*done, step(steps[-1], output), completed(output)], at_us=until_us)
+            run["finished_us"] = until_us
+        self.scenario = quiet
 
     # Calls and timers: for the scenarios `http_call` and `sleepers` ----------------------------------------------------
 

@@ -14,6 +14,7 @@ from story import SECOND, SEED, START_US, Story, completed, expired, run_id, ste
 
 from meshproof import scenarios
 from meshproof.judge import Verdict, Verdicts, judge
+from meshproof.judge.tenants import STARTS_MIN
 from meshproof.scenarios import ordered_keys
 
 # What can become of a delivery in a sound engine. Each of them gets a number, which names the delivery and its run. ------
@@ -196,11 +197,27 @@ def broken_and_healed(history: History) -> History:
 with_faults = histories.map(broken_and_healed)
 with_children = st.builds(lambda fates: History(fates, "families"), st.lists(st.just(parented), min_size=1, max_size=4))
 with_projects = st.builds(lambda fates: History(fates, "tenants"), st.lists(st.just(heard), min_size=1, max_size=4))
+
+
+def beside_a_backlog(size: int) -> History:
+    """A quiet project, first alone, then beside a backlog of so many runs."""
+    history = History([delivered] * STARTS_MIN, "noisy_neighbour")
+    story, noise = history.story, range(STARTS_MIN + 10, STARTS_MIN + 10 + size)
+    story.backlogged(noise, START_US + 9 * SECOND)
+    for project in ("quiet", "noisy"):
+        story.shown(project, project)
+    for number in range(noise.stop, noise.stop + STARTS_MIN):
+        story.delivered(number)
+    story.counts[:] = [{**story.counts[-1], "accepted": len(story.runs), "terminal": len(story.runs)}]
+    return history
+
+
+with_backlog = st.builds(beside_a_backlog, st.integers(5, 8))
 with_timers = st.builds(lambda fates: History(fates, "sleepers"), st.lists(st.just(slept), min_size=1, max_size=4))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(with_calls, with_timers, with_limits, with_projects, with_children, with_faults))
+@given(st.one_of(with_calls, with_timers, with_limits, with_projects, with_backlog, with_children, with_faults))
 def test_a_legal_history_of_another_kind_passes(history: History) -> None:
     verdicts = history.judge()
     assert verdicts.verdict is Verdict.PASS, verdicts.reason
@@ -514,6 +531,14 @@ def store_a_child_of_nobody(history: History) -> None:
     history.story.journal(history.one(parented))[1]["events"][0]["run_id"] = run_id(9_999)
 
 
+def keep_the_quiet_waiting(history: History) -> None:
+    # The one percent that is the slowest, and a few more.
+    for run in history.story.runs[-5:]:
+        late = history.story.row_of(run, 2)
+        late["claimed_us"] = late["at_us"] = late["at_us"] + 300_000
+        run["finished_us"] = late["at_us"]
+
+
 MUTATIONS_OF_CALLS: dict[Callable[[History], None], set[str]] = {
     claim_a_call_that_was_never_made: {"effects.happened"},
     send_the_number_of_the_attempt_in_the_key: {"effects.known"},
@@ -545,6 +570,7 @@ MUTATIONS_OF_CHILDREN: dict[Callable[[History], None], set[str]] = {
     tell_another_end_of_a_child: {"children.told"},
     store_a_child_of_nobody: {"intake.unexpected"},
 }
+MUTATIONS_OF_BACKLOGS: dict[Callable[[History], None], set[str]] = {keep_the_quiet_waiting: {"tenants.neighbour"}}
 MUTATIONS_OF_RUNS: dict[Callable[[History], None], set[str]] = {
     drop_a_run: {"intake.lost"},
     duplicate_a_run: {"intake.duplicated"},
@@ -608,6 +634,7 @@ KINDS = (
     (MUTATIONS_OF_LIMITS, with_limits),
     (MUTATIONS_OF_PROJECTS, with_projects),
     (MUTATIONS_OF_CHILDREN, with_children),
+    (MUTATIONS_OF_BACKLOGS, with_backlog),
 )
 MUTATIONS = {**MUTATIONS_OF_RUNS, **{name: caught for mutations, _ in KINDS for name, caught in mutations.items()}}
 
