@@ -14,7 +14,7 @@ from collections import deque
 from typing import Final, Literal
 
 WINDOW_S: Final = 10.0
-TRIES: Final = 3
+TRIES: Final = 5
 """One call may fail for a reason of its own; that must not cost all others another pause."""
 PAUSE_S_MAX: Final = 30.0
 """A pause does not grow beyond this, unless it was set longer."""
