@@ -24,7 +24,7 @@ prove: venv ## drive MeshHook with load for about a minute, then prove that noth
 
 .PHONY: test
 test: venv ## run the whole test suite
-	@$(HERMETIC) $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(HERMETIC) $(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 .PHONY: up
 up: venv ## start MeshHook on an embedded Postgres, with a sample workflow to try

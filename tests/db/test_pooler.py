@@ -143,7 +143,8 @@ async def test_the_whole_engine_works_through_it(pooled: str, database: str, sql
             await until(lambda: len(reader.events) >= len(runs) * 4)
         async with aiohttp.ClientSession(api.url) as session, session.get(f"/api/v1/runs/{runs[0]}") as answer:
             assert (await answer.json())["status"] == "completed"
-        assert await sql.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'") == 0
+        listening = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'"
+        assert await sql.fetchval(listening) == 0
     assert set(reader.seen) == await stored(sql)
     assert len(reader.seen) == len(set(reader.seen))
 

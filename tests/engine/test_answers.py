@@ -41,7 +41,7 @@ async def run_id(sql: Connection, store: Store) -> str:
     """A run that was accepted for a caller who waits."""
     endpoint = await publish(sql, chain("input"))
     acceptor = Acceptor(store, shards=1, batch_max=1, buffer_max=1, linger_s=0.0, keep=timedelta(days=1))
-    run_id, _ = await acceptor.accept(endpoint, None, b"", '{"body":null}', sync=True)
+    run_id = (await acceptor.accept(endpoint, None, b"", '{"body":null}', sync=True)).run_id
     await acceptor.close()
     return run_id
 

@@ -81,9 +81,7 @@ MUTANTS: Final = (
             # A worker lets go of what it cannot renew: with that, it would not come to write.
             Patch(
                 "worker.py",
-                """                    else:
-                        self._held.pop(run_id, None)
-""",
+                "                self._let_go({run_id: held for run_id, held in mine.items() if run_id not in still})\n",
                 "",
             ),
             NO_JOURNAL_KEY,
