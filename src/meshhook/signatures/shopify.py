@@ -10,19 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from meshhook.errors import Fault
-from meshhook.signatures.scheme import (
-    Headers,
-    Mac,
-    Scheme,
-    SecretNames,
-    Verified,
-    Verify,
-    any_equal,
-    hmac_sha256,
-    raw,
-    required,
-    wrong,
-)
+from meshhook.signatures.scheme import Mac, Scheme, SecretNames, Verify, body_verifier, hmac_sha256
 
 _SIGNATURE: Final = "x-shopify-hmac-sha256"
 _ID: Final = "x-shopify-webhook-id"
@@ -42,15 +30,7 @@ def faults(settings: Shopify) -> Iterator[Fault]:
 
 
 def verifier(settings: Shopify, secrets: Sequence[bytes], window_s: float) -> Verify:
-    macs = [hmac_sha256(secret) for secret in secrets]
-
-    def verify(headers: Headers, body: bytes, now_s: float) -> Verified:
-        given = raw(required(headers, _SIGNATURE))
-        if not any_equal([given], [_signature(mac, body) for mac in macs]):
-            raise wrong()
-        return Verified(headers(_ID) or None)
-
-    return verify
+    return body_verifier(_SIGNATURE, _ID, _signature, secrets)
 
 
 def sign(settings: Shopify, secret: bytes, body: bytes, id: str, now_s: int) -> dict[str, str]:
