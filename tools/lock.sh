@@ -16,6 +16,6 @@ compile() {
     "$tools/bin/uv" pip compile --quiet --universal --generate-hashes --only-binary=:all: \
         --custom-compile-command "make lock" --output-file "$output" "$@" pyproject.toml
 }
-compile requirements-dev.lock "$@" --extra proof --group dev
+compile requirements-dev.lock "$@" --extra proof --extra locust --group dev
 # Constrained by the first, so that what is tested is what is run.
 compile requirements.lock "$@" --constraint requirements-dev.lock --group build
