@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import signal
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from meshproof import bench, evidence, scenarios
+from meshproof.command import (
+    PASS,
+    USAGE,
+    VIOLATED,
+    AsJson,
+    Database,
+    Out,
+    Scenario,
+    Seed,
+    Target,
+    Workers,
+    checked,
+    console,
+    fail,
+    finish,
+    tell,
+)
 from meshproof.display import Display
 from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
-from meshproof.judge.verdicts import Verdict
-from meshproof.load.backlog import BacklogError
-from meshproof.load.generator import GeneratorError, processes_for
+from meshproof.load.generator import processes_for
 from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
 from meshproof.plan import Arrivals
 from meshproof.profiles import concurrency, faults, load
-from meshproof.profiles.session import Result, conclude, cores
+from meshproof.profiles.session import conclude, cores
 from meshproof.profiles.settings import EMBEDDED, RunSettings
 from meshproof.reaper import Reaper
-from meshproof.rest import ApiError
-from meshproof.supervise import ProcessError
-from meshproof.target import Remote, TargetError
-from meshproof.verdict_table import show
 
-PASS, VIOLATED, USAGE, UNKNOWN = 0, 1, 2, 3
-EXIT_CODES = {Verdict.PASS: PASS, Verdict.FAIL: VIOLATED, Verdict.INVALID: UNKNOWN, Verdict.UNKNOWN: UNKNOWN}
 LOAD_RATE = 300.0
 LOAD_WARMUP_S = 5.0
 LOAD_DURATION_S = 35.0
 LEVEL_S = 8.0
 FAULTS_RATE = 60.0
-WIDTH = 140
-T = TypeVar("T")
 
 HELP = """Drive a MeshHook, watch it, and prove from independent ledgers what became of every webhook.
 
@@ -55,16 +57,6 @@ Exit codes: 0 pass, 1 violated, 2 wrong usage, 3 unknown or invalid. Only 0 prov
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 run_app = typer.Typer(no_args_is_help=True)
 app.add_typer(run_app, name="run", help="Drive an engine, then prove what became of it.")
-
-Scenario = Annotated[str, typer.Option(help="What to send; `meshproof scenarios` lists them.")]
-Seed = Annotated[int, typer.Option(help="The same seed makes the same plan, byte for byte.")]
-Target = Annotated[
-    str, typer.Option(help="`embedded`, or the address of an engine on this machine, such as http://127.0.0.1:8080.")
-]
-Database = Annotated[str | None, typer.Option(help="Postgres of an engine given by its address; it is only read.")]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Worker processes of the embedded engine.")]
-Out = Annotated[Path, typer.Option(help="Folder for evidence, summary.json and report.html.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json, and nothing else.")]
 
 
 @run_app.command("load")
@@ -337,74 +329,6 @@ def faults_named(names: str) -> tuple[str, ...]:
     if unknown := [name for name in asked if name not in KINDS]:
         fail(USAGE, f"There is no fault {unknown[0]!r}. There are: {', '.join(KINDS)}; and all, quick.")
     return asked
-
-
-def checked(settings: RunSettings) -> RunSettings:
-    """The settings, once everything that can be wrong with them is ruled out and the folder is empty."""
-    try:
-        scenarios.load(settings.scenario)
-        if settings.backlog is not None and scenarios.load(settings.scenario).backlog is None:
-            fail(USAGE, f"--backlog: the scenario {settings.scenario} has none. Take noisy_neighbour.")
-        if not settings.embedded and not settings.database:
-            fail(USAGE, "An engine given by its address needs --database: the proof reads what is stored by itself.")
-        if not settings.embedded:
-            Remote(settings.target, settings.database or "")
-        evidence.prepare(settings.out)
-    except (scenarios.UnknownScenarioError, evidence.EvidenceError, TargetError) as error:
-        fail(USAGE, str(error))
-    return settings
-
-
-def finish(run: Callable[[Display, Reaper], Awaitable[Result]], *, as_json: bool) -> NoReturn:
-    """Run, show what came of it, and exit with the code that says so."""
-    result = tell(run, as_json=as_json)
-    if as_json:
-        typer.echo(json.dumps(result.summary, indent=2))
-    else:
-        show(console(), result)
-    raise SystemExit(EXIT_CODES[result.verdicts.verdict])
-
-
-def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> T:
-    """Run a story to its end; whatever comes between is said on standard error, with an exit code."""
-    try:
-        return asyncio.run(_interruptible(story, console(stderr=as_json), as_json))
-    except TargetError as error:
-        fail(USAGE, str(error))
-    except (ApiError, BacklogError, ProcessError, GeneratorError) as error:
-        fail(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")
-    except asyncio.CancelledError:
-        fail(UNKNOWN, "Interrupted, so nothing is proved.")
-
-
-async def _interruptible(story: Callable[[Display, Reaper], Awaitable[T]], shown_on: Console, quiet: bool) -> T:
-    task = asyncio.current_task()
-    assert task is not None
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, _interrupt, task)
-    with Reaper() as reaper, Display(shown_on, quiet=quiet) as display:
-        return await story(display, reaper)
-
-
-def _interrupt(task: asyncio.Task[Any]) -> None:
-    if task.cancelling():
-        # Asked twice: leave at once. The reaper ends what is left.
-        os._exit(UNKNOWN)
-    task.cancel()
-
-
-def console(*, stderr: bool = False) -> Console:
-    """A console; where there is no terminal, one that is wide enough for every table."""
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=WIDTH)
-
-
-def fail(code: int, message: str) -> NoReturn:
-    """Say what is wrong, and exit."""
-    said = console(stderr=True)
-    said.print(Text("meshproof: ", "bold red") + Text(message), soft_wrap=True)
-    raise SystemExit(code)
 
 
 def main() -> None:

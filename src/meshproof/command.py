@@ -1,0 +1,116 @@
+"""What the commands of the suite share: their options, how a story is told to its end, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from meshproof import evidence, scenarios
+from meshproof.display import Display
+from meshproof.judge.verdicts import Verdict
+from meshproof.load.backlog import BacklogError
+from meshproof.load.generator import GeneratorError
+from meshproof.profiles.session import Result
+from meshproof.profiles.settings import RunSettings
+from meshproof.reaper import Reaper
+from meshproof.rest import ApiError
+from meshproof.supervise import ProcessError
+from meshproof.target import Remote, TargetError
+from meshproof.verdict_table import show
+
+PASS, VIOLATED, USAGE, UNKNOWN = 0, 1, 2, 3
+EXIT_CODES: Final = {
+    Verdict.PASS: PASS,
+    Verdict.FAIL: VIOLATED,
+    Verdict.INVALID: UNKNOWN,
+    Verdict.UNKNOWN: UNKNOWN,
+}
+WIDTH: Final = 140
+T = TypeVar("T")
+
+Scenario = Annotated[str, typer.Option(help="What to send; `meshproof scenarios` lists them.")]
+Seed = Annotated[int, typer.Option(help="The same seed makes the same plan, byte for byte.")]
+Target = Annotated[
+    str, typer.Option(help="`embedded`, or the address of an engine on this machine, such as http://127.0.0.1:8080.")
+]
+Database = Annotated[str | None, typer.Option(help="Postgres of an engine given by its address; it is only read.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Worker processes of the embedded engine.")]
+Out = Annotated[Path, typer.Option(help="Folder for evidence, summary.json and report.html.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json, and nothing else.")]
+
+
+def checked(settings: RunSettings) -> RunSettings:
+    """The settings, once everything that can be wrong with them is ruled out and the folder is empty."""
+    try:
+        scenarios.load(settings.scenario)
+        if settings.backlog is not None and scenarios.load(settings.scenario).backlog is None:
+            fail(USAGE, f"--backlog: the scenario {settings.scenario} has none. Take noisy_neighbour.")
+        if not settings.embedded and not settings.database:
+            fail(USAGE, "An engine given by its address needs --database: the proof reads what is stored by itself.")
+        if not settings.embedded:
+            Remote(settings.target, settings.database or "")
+        evidence.prepare(settings.out)
+    except (scenarios.UnknownScenarioError, evidence.EvidenceError, TargetError) as error:
+        fail(USAGE, str(error))
+    return settings
+
+
+def finish(run: Callable[[Display, Reaper], Awaitable[Result]], *, as_json: bool) -> NoReturn:
+    """Run, show what came of it, and exit with the code that says so."""
+    result = tell(run, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(result.summary, indent=2))
+    else:
+        show(console(), result)
+    raise SystemExit(EXIT_CODES[result.verdicts.verdict])
+
+
+def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> T:
+    """Run a story to its end; whatever comes between is said on standard error, with an exit code."""
+    try:
+        return asyncio.run(_interruptible(story, console(stderr=as_json), as_json))
+    except TargetError as error:
+        fail(USAGE, str(error))
+    except (ApiError, BacklogError, ProcessError, GeneratorError) as error:
+        fail(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")
+    except asyncio.CancelledError:
+        fail(UNKNOWN, "Interrupted, so nothing is proved.")
+
+
+async def _interruptible(story: Callable[[Display, Reaper], Awaitable[T]], shown_on: Console, quiet: bool) -> T:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, _interrupt, task)
+    with Reaper() as reaper, Display(shown_on, quiet=quiet) as display:
+        return await story(display, reaper)
+
+
+def _interrupt(task: asyncio.Task[Any]) -> None:
+    if task.cancelling():
+        # Asked twice: leave at once. The reaper ends what is left.
+        os._exit(UNKNOWN)
+    task.cancel()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console; where there is no terminal, one that is wide enough for every table."""
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=WIDTH)
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Say what is wrong, and exit."""
+    said = console(stderr=True)
+    said.print(Text("meshproof: ", "bold red") + Text(message), soft_wrap=True)
+    raise SystemExit(code)
