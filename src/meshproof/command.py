@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from meshproof import evidence, scenarios
+from meshproof import evidence, scenario_file, scenarios
 from meshproof.display import Display
 from meshproof.judge.verdicts import Verdict
 from meshproof.load.backlog import BacklogError
@@ -37,7 +37,21 @@ EXIT_CODES: Final = {
 WIDTH: Final = 140
 T = TypeVar("T")
 
-Scenario = Annotated[str, typer.Option(help="What to send; `meshproof scenarios` lists them.")]
+
+def _named(scenario: str) -> str:
+    try:
+        return scenario_file.named(scenario)
+    except scenario_file.ScenarioFileError as error:
+        fail(USAGE, str(error))
+
+
+Scenario = Annotated[
+    str,
+    typer.Option(
+        callback=_named,
+        help="What to send: one of `meshproof scenarios`, or a file of your own, such as my_scenario.py.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same plan, byte for byte.")]
 Target = Annotated[
     str, typer.Option(help="`embedded`, or the address of an engine on this machine, such as http://127.0.0.1:8080.")
@@ -78,7 +92,7 @@ def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> 
     """Run a story to its end; whatever comes between is said on standard error, with an exit code."""
     try:
         return asyncio.run(_interruptible(story, console(stderr=as_json), as_json))
-    except TargetError as error:
+    except (TargetError, scenario_file.ScenarioFileError) as error:
         fail(USAGE, str(error))
     except (ApiError, BacklogError, ProcessError, GeneratorError) as error:
         fail(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")

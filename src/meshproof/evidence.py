@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-FOLDERS = ("sent", "effects", "stored", "samples", "logs")
+FOLDERS = ("sent", "effects", "stored", "samples", "logs", "scenarios")
 FILES = (
     "plan.json",
     "phases.json",

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from meshproof import floor, phases, report, scenarios, stored, summary
+from meshproof import floor, phases, report, scenario_file, scenarios, stored, summary
 from meshproof.database import ERRORS, Reader, endpoint_ids
 from meshproof.display import Display
 from meshproof.judge import judge
@@ -86,6 +86,7 @@ async def write_plan(settings: RunSettings, plan: Plan, display: Display, more: 
     document |= {"settings": settings.document(), "bounds": settings.bounds, "command": settings.command()}
     document |= more or {}
     write_document(settings.out / "plan.json", document)
+    scenario_file.keep(settings.out, plan.members())
     display.note(f"{document['attempts']:,} requests, digest {document['digest'][:16]}")
 
 
@@ -292,6 +293,7 @@ async def measure_floor(run: Session) -> None:
 async def conclude(folder: Path, display: Display) -> Result:
     """Judge the evidence of a folder, and write summary and report."""
     display.step("Judging")
+    scenario_file.adopt_kept(folder)
     verdicts = await asyncio.to_thread(judge, folder)
     document = await asyncio.to_thread(summary.summarise, folder, verdicts)
     return Result(folder, verdicts, document, await asyncio.to_thread(report.write, folder))

@@ -96,7 +96,8 @@ class RunSettings:
 
     def command(self) -> str:
         """The command that makes the same plan again."""
-        words = ["meshproof", "run", self.profile, "--scenario", self.scenario, "--seed", str(self.seed)]
+        scenario = str(scenarios.own_files().get(self.scenario, self.scenario))
+        words = ["meshproof", "run", self.profile, "--scenario", scenario, "--seed", str(self.seed)]
         if self.levels:
             words += ["--levels", ",".join(map(str, self.levels))]
         else:

@@ -24,20 +24,29 @@ Some things of a definition are known only when a run begins, and stand in it by
 the server of the suite that calls go to, `@workflow:pipeline` the workflow of another scenario of the blend, and `@in:20s` the
 moment 20 seconds after the workflow was published.
 
-The first line of the docstring is what `meshproof scenarios` shows.
+The first line of the docstring is what `meshproof scenarios` shows. A file elsewhere is a scenario too, once it is adopted
+(meshproof.scenario_file).
 """
 
 from __future__ import annotations
 
+import os
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Literal, NamedTuple
 
 SINK: Final = "http://sink.test"
 """Stands in a definition for the address of the sink (meshproof.sink)."""
+
+OWN: Final = "MESHPROOF_SCENARIO_FILES"
+"""The variable of the environment that holds the files of the user's own scenarios, so that the processes of a run know them."""
 
 DRAIN_S: Final = 60.0
 
@@ -119,7 +128,18 @@ class UnknownScenarioError(LookupError):
 
 def names() -> list[str]:
     """Every scenario, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted({*built_in(), *own_files()})
+
+
+def built_in() -> list[str]:
+    """Those of the suite."""
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def own_files() -> dict[str, Path]:
+    """The files of the user's own, by name."""
+    files = [Path(file) for file in os.environ.get(OWN, "").split(os.pathsep) if file]
+    return {file.stem: file for file in files}
 
 
 @cache
@@ -127,7 +147,7 @@ def load(name: str) -> Scenario:
     """Load a scenario by its name; raises UnknownScenarioError, naming those that exist."""
     if name not in names():
         raise UnknownScenarioError(f"There is no scenario {name!r}. There are: {', '.join(names())}.")
-    module = import_module(f"{__name__}.{name}")
+    module = _module(name)
     summary = (module.__doc__ or name).strip().splitlines()[0]
     return Scenario(
         name=name,
@@ -146,6 +166,19 @@ def load(name: str) -> Scenario:
         project=getattr(module, "PROJECT", HOME),
         backlog=getattr(module, "BACKLOG", None),
     )
+
+
+def _module(name: str) -> ModuleType:
+    if name in built_in():
+        return import_module(f"{__name__}.{name}")
+    spec = spec_from_file_location(f"{__name__}.own.{name}", own_files()[name])
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    # Whoever makes classes by decorators looks their module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def canary(project: str, song: str = "") -> str:
