@@ -85,7 +85,25 @@ SOURCES: Final = (
             "error": "VARCHAR",
             "sent_us": "BIGINT",
             "reply_us": "BIGINT",
+            "reply": "VARCHAR",
         },
+    ),
+    Source(
+        "acts",
+        "sent/acts.ndjson",
+        {
+            "name": "VARCHAR",
+            "scenario": "VARCHAR",
+            "began_us": "BIGINT",
+            "ended_us": "BIGINT",
+            "status": "INTEGER",
+            "reply": "VARCHAR",
+        },
+    ),
+    Source(
+        "status_pages",
+        "samples/status_pages.ndjson",
+        {"at_us": "BIGINT", "run_id": "UUID", "status": "INTEGER", "reply": "VARCHAR"},
     ),
     Source(
         "run_lines",

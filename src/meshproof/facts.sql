@@ -13,6 +13,8 @@
 --   incidents   one row a thing that happened to a process, at_us; since_us is before that when it had gone on for a while
 --   faults      one row a planned fault: when it was made, and whether it was seen to hit work in flight
 --   children    one row a child.started: the run it names, and as what its end was told
+--   acts        one row a thing that was done to the engine by a call of its API, from began_us to ended_us
+--   status_pages  one row a run whose caller did not want to wait longer: what its status_url says once it has ended
 --   tasks, seen, counts, roll_calls   as they were read
 
 CREATE TABLE attempts AS
@@ -32,7 +34,8 @@ SELECT a.n,
        o.duplicate,
        o.error,
        o.sent_us,
-       o.reply_us
+       o.reply_us,
+       o.reply                                        -- what a caller who waited was answered
 FROM attempt_lines a
 LEFT JOIN outcome_lines o ON o.n = a.n
 LEFT JOIN scenarios s ON s.scenario = a.s;

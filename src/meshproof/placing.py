@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from meshproof.scenarios import SINK
 
+HERE: Final = "@here"
+"""Stands in an act for the workflow and the endpoint of its scenario."""
 WORKFLOW: Final = re.compile(r"@workflow:(\w+)")
 MOMENT: Final = re.compile(r"@in:(\d+)s")
 

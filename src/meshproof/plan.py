@@ -157,7 +157,12 @@ class Plan:
             "digest": self.digest,
             "backlog": self._backlog(),
             "scenarios": {
-                name: {"workflow": self.place(name), "endpoint": self.place(name), "definition": member.definition}
+                name: {
+                    "workflow": self.place(name),
+                    "endpoint": self.place(name),
+                    "definition": member.definition,
+                    "config": member.config,
+                }
                 for name, member in members.items()
             },
         }

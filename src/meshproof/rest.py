@@ -47,7 +47,11 @@ class Api:
 
     async def read(self, path: str) -> tuple[int, str]:
         """The status and the text that a GET is answered with. Raises OSError and HTTPException."""
-        status, body = await asyncio.to_thread(self._exchange, "GET", path, None)
+        return await self.ask("GET", path)
+
+    async def ask(self, method: str, path: str, document: Any = None) -> tuple[int, str]:
+        """The status and the text that a call is answered with, whatever they are. Raises OSError and HTTPException."""
+        status, body = await asyncio.to_thread(self._exchange, method, path, document)
         return status, body.decode(errors="replace")
 
     async def ready(self) -> bool:

@@ -82,7 +82,7 @@ async def prepare(target: Target, plan: Plan, sink: str | None = None) -> dict[s
         scenario = scenarios.load(name)
         api = apis[scenario.project]
         await api.publish(plan.place(name), placed(scenario.definition, sink, datetime.now(UTC), plan.place))
-        await api.bind(plan.place(name), plan.place(name))
+        await api.bind(plan.place(name), plan.place(name), scenario.config)
     return apis
 
 

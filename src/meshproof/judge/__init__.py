@@ -22,6 +22,8 @@ from meshproof.judge import (
     leases,
     limits,
     liveness,
+    refusals,
+    sync,
     tenants,
     timers,
     validity,
@@ -33,7 +35,21 @@ __all__ = ["FAMILIES", "INVARIANTS", "Verdict", "Verdicts", "judge", "judge_fact
 
 FAMILIES: Final = {
     module.__name__.rpartition(".")[2]: module
-    for module in (intake, completion, journal, leases, effects, timers, limits, children, tenants, liveness, validity)
+    for module in (
+        intake,
+        refusals,
+        sync,
+        completion,
+        journal,
+        leases,
+        effects,
+        timers,
+        limits,
+        children,
+        tenants,
+        liveness,
+        validity,
+    )
 }
 """The families of invariants in the order they are reported; the docstring of each says what it proves."""
 

@@ -13,6 +13,7 @@ from typing import Final
 from meshproof.facts import Facts
 from meshproof.judge.invariant import CannotTell, Finding, found, invariant
 from meshproof.judge.outputs import weighed
+from meshproof.judge.refusals import turn_away
 
 CLOCK_MARGIN_US: Final = 100_000
 """How far the generator's clock may have drifted from the one of the samples, on one machine."""
@@ -189,6 +190,7 @@ def conflict(facts: Facts) -> Finding:
     needs=("attempts",),
 )
 def refused(facts: Facts) -> Finding:
+    facts.once(turn_away)
     checked = facts.one("SELECT count(*) FROM attempts")
     return found(
         facts,
@@ -198,7 +200,9 @@ def refused(facts: Facts) -> Finding:
         SELECT endpoint, delivery, run_id, format('attempt {} was refused with {} {}', n, status, coalesce(problem, ''))
         FROM attempts
         WHERE outcome = 'fail' AND status IS NOT NULL AND status NOT IN (429, 503)
-          AND NOT (status = 422 AND coalesce(problem, '') LIKE '%key-reused')""",
+          AND NOT (status = 422 AND coalesce(problem, '') LIKE '%key-reused')
+          -- What it was refused as, and whether it says so, is judged by refusals.
+          AND NOT EXISTS (SELECT 1 FROM turned_away t WHERE t.n = attempts.n AND attempts.reply_us >= t.may_us)""",
     )
 
 

@@ -36,6 +36,7 @@ class Exchange:
         "error",
         "request",
         "retry_after",
+        "run_id",
         "sent_ns",
         "status",
     )
@@ -51,6 +52,8 @@ class Exchange:
         """The status of the reply; 0 without one."""
         self.body = b""
         self.retry_after = b""
+        self.run_id = b""
+        """Of the run that has answered a caller who waited; empty in other replies."""
         self.error = ""
         """`refused`, `reset`, `timeout` or `garbled` when there was no reply."""
 
@@ -103,6 +106,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(name) == 11 and self.exchange is not None and name.lower() == b"retry-after":
             self.exchange.retry_after = value
+        elif len(name) == 15 and self.exchange is not None and name.lower() == b"meshhook-run-id":
+            self.exchange.run_id = value
 
     def on_body(self, body: bytes) -> None:
         if self.exchange is not None:

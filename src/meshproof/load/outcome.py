@@ -26,6 +26,8 @@ class Outcome(NamedTuple):
     duplicate: bool | None
     error: str | None
     """Why there was no usable reply."""
+    reply: str | None = None
+    """What a caller who waited was answered, as it came."""
 
 
 class _Reply(msgspec.Struct):
@@ -43,6 +45,8 @@ def outcome_of(exchange: Exchange) -> Outcome:
     if not exchange.status:
         return Outcome("fail" if exchange.error == REFUSED else "unknown", None, None, None, None, exchange.error)
     status = exchange.status
+    if exchange.run_id:
+        return _answered(exchange)
     try:
         reply, error = _decode(exchange.body), None
     except msgspec.DecodeError as fault:
@@ -58,9 +62,16 @@ def outcome_of(exchange: Exchange) -> Outcome:
             return Outcome("unknown", status, reply.type, None, None, error)
 
 
+def _answered(exchange: Exchange) -> Outcome:
+    """The outcome for a caller who waited until his run answered: the delivery is stored, whatever the answer says."""
+    status, run_id = exchange.status, exchange.run_id.decode("latin-1")
+    verdict: Verdict = "ok" if 200 <= status < 300 else "unknown"
+    return Outcome(verdict, status, None, run_id, None, None, exchange.body.decode(errors="replace"))
+
+
 def ledger_line(n: int, delivery: str, outcome: Outcome, sent_us: int | None, reply_us: int) -> bytes:
     """The line for the ledger of outcomes."""
-    if outcome.verdict == "ok" and outcome.run_id and not outcome.error:
+    if outcome.verdict == "ok" and outcome.run_id and not outcome.error and outcome.reply is None:
         # Nearly every line; the general encoder takes four times as long.
         return (
             f'{{"n":{n},"d":"{delivery}","outcome":"ok","status":{outcome.status},"problem":null,'
@@ -79,5 +90,6 @@ def ledger_line(n: int, delivery: str, outcome: Outcome, sent_us: int | None, re
             "error": outcome.error,
             "sent_us": sent_us,
             "reply_us": reply_us,
+            **({} if outcome.reply is None else {"reply": outcome.reply}),
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from hashlib import sha256
+from time import time
 
 from meshproof import scenarios
 from meshproof.plan import Attempt, Plan
@@ -79,9 +80,10 @@ class Requests:
     def _make(self, attempt: Attempt) -> Ready:
         body = attempt.payload(self._plan.seed)
         delivery = self._plan.delivery_id(attempt)
-        request = b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (
+        request = b"%b%b%b\r\ncontent-length: %d\r\n\r\n%b" % (
             self._heads[attempt.scenario],
             delivery.encode(),
+            self._further(attempt.scenario, body, delivery),
             len(body),
             body,
         )
@@ -90,3 +92,10 @@ class Requests:
             f'"hash":"{sha256(body).hexdigest()}","intended_us":'
         )
         return Ready(attempt, request, line.encode())
+
+    def _further(self, scenario: str, body: bytes, delivery: str) -> bytes:
+        """What else the head of a request holds. Whoever signs a time signs that at which the request is made ready."""
+        headers = scenarios.load(scenario).headers
+        if headers is None:
+            return b""
+        return "".join(f"\r\n{name}: {value}" for name, value in headers(body, delivery, time()).items()).encode()

@@ -64,6 +64,14 @@ TRIALS: Final = {
             seconds=5,
             fault=kill_api(accepted=200),
         ),
+        Trial(
+            "signed",
+            "Signatures of four schemes; one secret is withdrawn on the way.",
+            "signatures",
+            rate=60,
+            seconds=7,
+        ),
+        Trial("waiting", "Callers who wait for the answer of their run.", "sync_reply", rate=60, seconds=3),
         Trial("steps", "Runs of many steps that are done in one go.", "diamond", rate=60, seconds=3),
         Trial(
             "calls", "Calls that fail, are tried again, and sometimes fail for good.", "http_call", rate=60, seconds=4

@@ -17,10 +17,12 @@ from meshproof.display import Display
 from meshproof.judge import judge
 from meshproof.judge.verdicts import Verdicts
 from meshproof.ledger import LineWriter, write_document
+from meshproof.load import status_pages
 from meshproof.load.courier import Courier
 from meshproof.load.generator import Calibration, Generator, GeneratorError, calibrate, certificate_of
 from meshproof.load.prober import Prober
 from meshproof.load.process import Job
+from meshproof.load.stagehand import Stagehand
 from meshproof.observe import Observer
 from meshproof.phases import Phase
 from meshproof.plan import Plan
@@ -55,6 +57,8 @@ class Session:
     """Where the calls of the workflows go, if they make any."""
     apis: dict[str, Api] = field(default_factory=dict)
     """The API of each project there is work in."""
+    stagehand: Stagehand | None = None
+    """Who changes the engine while deliveries arrive."""
     front: tuple[str, int] | None = None
     """Where the senders send to, when it is not the target itself: a proxy before it."""
 
@@ -112,7 +116,11 @@ async def session(
             await fit(target)
         await target.start()
         sink = await _sink(settings, plan, incidents, reaper, stack)
-        apis = await prepare(target, plan, None if sink is None else sink.address)
+        calls_to = None if sink is None else sink.address
+        apis = await prepare(target, plan, calls_to)
+        done = stack.enter_context(LineWriter(settings.out / "sent" / "acts.ndjson"))
+        stagehand = Stagehand(plan, apis, calls_to, done)
+        await stagehand.set_up()
         reader = Reader(target.dsn)
         stack.push_async_callback(reader.close)
         write_document(settings.out / "versions.json", await versions(reader))
@@ -121,7 +129,19 @@ async def session(
         endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
         calibration = await _calibration(settings, plan, display)
         yield Session(
-            settings, plan, settings.out, reaper, incidents, target, reader, endpoints, display, calibration, sink, apis
+            settings=settings,
+            plan=plan,
+            folder=settings.out,
+            reaper=reaper,
+            incidents=incidents,
+            target=target,
+            reader=reader,
+            endpoints=endpoints,
+            display=display,
+            calibration=calibration,
+            sink=sink,
+            apis=apis,
+            stagehand=stagehand,
         )
 
 
@@ -200,12 +220,12 @@ async def drive(run: Session, what: str, beside: Callable[[int], Awaitable[None]
         start_us = generator.start()
         observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
         observer.start()
-        certificates = await _unless_target_fails(
-            run, _both(generator.done(), None if beside is None else beside(start_us))
-        )
+        work = _both(generator.done(), None if run.stagehand is None else run.stagehand.play(start_us))
+        certificates = await _unless_target_fails(run, _both(work, None if beside is None else beside(start_us)))
         observer.phase = lambda: "drain"
         run.display.step("Waiting for the last runs")
         await drain(run)
+        await status_pages.read(run.plan, run.apis, run.folder)
         await observer.stop()
     run.display.watch(None, run.incidents, run.plan)
     driven = Driven(start_us, certificates)

@@ -67,12 +67,18 @@ class RunSettings:
             "outbound_allow": "127.0.0.0/8",
             "calls_per_host_max": "1000",
             "circuit_failures": "0",
+            **{key: value for name in self.members for key, value in scenarios.load(name).engine.items()},
         }
+
+    @property
+    def members(self) -> list[str]:
+        """The scenarios that have runs."""
+        return scenarios.load(self.scenario).members
 
     @property
     def drain_s(self) -> float:
         """What the slowest of its scenarios asks for."""
-        return max(scenarios.load(name).drain_s for name in scenarios.load(self.scenario).members)
+        return max(scenarios.load(name).drain_s for name in self.members)
 
     @property
     def bounds(self) -> dict[str, float]:

@@ -18,11 +18,17 @@ and, where they differ from the usual,
 - `signals(body) -> tuple[Signal, ...]`: what comes to the run of a body from outside, once it is stored (nothing);
 - `PROJECT`: the project its workflow is in (`default`); a text made by `canary(project, …)` is to be seen in that one alone;
 - `BACKLOG`: runs of another scenario that are put in all at once, early in the steady phase (none);
-- `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60).
+- `DRAIN_S`: how many seconds a run may take after the last reply, when it sleeps longer than others (60);
+- `CONFIG`: the settings of its endpoint (none);
+- `ENGINE`: settings of an engine of our own that differ from the usual (none);
+- `ACTS`: what is done to the engine meanwhile, by calls of its API (nothing);
+- `headers(body, delivery, now_s) -> dict`: what a request carries beside its body, such as a signature (nothing);
+- `refusal(body) -> Refusal | None`: as what a delivery must be refused (none is);
+- `reply(body) -> Reply`: what a caller who waits is answered, where the endpoint lets him wait.
 
 Some things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
 the server of the suite that calls go to, `@workflow:pipeline` the workflow of another scenario of the blend, and `@in:20s` the
-moment 20 seconds after the workflow was published.
+moment 20 seconds after the workflow was published. In an act `@here` stands for the workflow and the endpoint of its scenario.
 
 The first line of the docstring is what `meshproof scenarios` shows. A file elsewhere is a scenario too, once it is adopted
 (meshproof.scenario_file).
@@ -34,7 +40,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -76,6 +82,40 @@ class Signal(NamedTuple):
     payload: Any = None
 
 
+class Act(NamedTuple):
+    """A call of the engine's API that changes something, for the judge to know of."""
+
+    name: str
+    """What the judge knows it by."""
+    at: float
+    """When, as a part of the steady phase: 0 is its beginning, 1 its end; `BEFORE` is before anything is sent."""
+    method: str
+    path: str
+    document: Any = None
+    followed: bool = False
+    """It begins something that goes on: its reply counts when the `state` of that is `working` no more."""
+
+
+BEFORE: Final = -1.0
+
+
+class Refusal(NamedTuple):
+    """As what a delivery must be refused."""
+
+    problem: str
+    """The type of the problem."""
+    since: str = ""
+    """The act since which it must be refused, and before which it is good; empty: it never is."""
+
+
+class Reply(NamedTuple):
+    """What a caller who waits is answered."""
+
+    status: int
+    body: Any
+    """As JSON data."""
+
+
 class Backlog(NamedTuple):
     """Runs that are put in all at once, early in the steady phase, and stand while the rest is sent."""
 
@@ -111,6 +151,18 @@ class Scenario:
     """Where its workflow is."""
     backlog: Backlog | None
     """What is put in beside its deliveries; None when nothing is."""
+    config: dict[str, Any] | None = None
+    """What its endpoint asks of a delivery."""
+    engine: Mapping[str, str] = field(default_factory=dict)
+    """Settings of an engine of our own that differ from the usual."""
+    acts: tuple[Act, ...] = ()
+    """What is done to the engine meanwhile, in this order."""
+    headers: Callable[[bytes, str, float], Mapping[str, str]] | None = None
+    """What a request carries, by its body, its delivery id and the time (Unix seconds); None when nothing beside the usual."""
+    refusal: Callable[[bytes], Refusal | None] | None = None
+    """As what a body must be refused; None when all are good."""
+    reply: Callable[[bytes], Reply] | None = None
+    """What the caller is answered; None when nobody waits."""
 
     @property
     def members(self) -> list[str]:
@@ -165,6 +217,12 @@ def load(name: str) -> Scenario:
         signals=getattr(module, "signals", None),
         project=getattr(module, "PROJECT", HOME),
         backlog=getattr(module, "BACKLOG", None),
+        config=getattr(module, "CONFIG", None),
+        engine=getattr(module, "ENGINE", {}),
+        acts=getattr(module, "ACTS", ()),
+        headers=getattr(module, "headers", None),
+        refusal=getattr(module, "refusal", None),
+        reply=getattr(module, "reply", None),
     )
 
 

@@ -45,6 +45,10 @@ class Story:
     """What the sink has seen."""
     replies: list[dict[str, Any]] = field(default_factory=list)
     """What the projects were shown by the API."""
+    acts: list[dict[str, Any]] = field(default_factory=list)
+    """What was done to the engine meanwhile."""
+    status_pages: list[dict[str, Any]] = field(default_factory=list)
+    """What callers who waited in vain found later."""
     plan: dict[str, Any] = field(default_factory=dict)
     generator: dict[str, Any] | None = field(default_factory=dict)
     read_us: int = START_US + 60 * SECOND
@@ -75,6 +79,7 @@ class Story:
             "endpoint": f"x-{scenario}",
             "workflow": f"x-{scenario}",
             "definition": deepcopy(scenarios.load(scenario).definition),
+            "config": deepcopy(scenarios.load(scenario).config),
         }
 
     # What senders do ---------------------------------------------------------------------------------------------------
@@ -228,6 +233,11 @@ class Story:
         rest.update(seq=5, events=rest["events"][1:], claimed_us=at_us + 10, at_us=at_us + 2_000)
         run["finished_us"] = at_us + 2_000
         return run
+
+    def did(self, name: str, began_us: int, ended_us: int, reply: Any = None, *, scenario: str = "") -> None:
+        """Something was done to the engine, from one moment to the other."""
+        line = {"name": name, "scenario": scenario or self.scenario, "began_us": began_us, "ended_us": ended_us}
+        self.acts.append(line | {"status": 200, "reply": json.dumps(reply)})
 
     # Children: for the scenario `families` -------------------------------------------------------------------------
 
@@ -426,6 +436,8 @@ class Story:
         files: dict[str, Any] = {
             "sent/p0.attempts.ndjson": self.attempts,
             "sent/p0.outcomes.ndjson": self.outcomes,
+            "sent/acts.ndjson": self.acts,
+            "samples/status_pages.ndjson": self.status_pages,
             "samples/seen.ndjson": self.seen,
             "samples/counts.ndjson": self.counts,
             "samples/replies.ndjson": self.replies,

@@ -17,6 +17,9 @@ from meshproof.judge import Verdict, Verdicts, judge
 from meshproof.judge.tenants import STARTS_MIN
 from meshproof.scenarios import ordered_keys
 
+OWN_HISTORIES = ("refusals", "sync")
+"""Families about what only some scenarios do: each invariant is broken in the tests of its family."""
+
 # What can become of a delivery in a sound engine. Each of them gets a number, which names the delivery and its run. ------
 
 KEY_REUSED: dict[str, Any] = {"status": 422, "problem": "key-reused"}
@@ -662,6 +665,15 @@ def test_every_proof_is_broken_by_some_mutation() -> None:
     """No invariant is there for show: for each of them there is a way to spoil a history that it catches."""
     from meshproof.judge import INVARIANTS
 
-    proofs = {name for name in INVARIANTS if not name.startswith("validity.")}
+    proofs = {name for name, rule in INVARIANTS.items() if rule.family not in ("validity", *OWN_HISTORIES)}
     # A good delivery refused with 404 is the generator's word, not the engine's rows: it has its own tests.
     assert proofs - set().union(*MUTATIONS.values()) == {"intake.refused"}
+
+
+def test_a_family_with_histories_of_its_own_is_spoiled_in_a_test_of_its_own() -> None:
+    from meshproof.judge import INVARIANTS
+
+    for family in OWN_HISTORIES:
+        text = (Path(__file__).parent / f"test_{family}.py").read_text(encoding="utf-8")
+        for rule in (rule for rule in INVARIANTS.values() if rule.family == family):
+            assert f'of("{rule.name}").examples' in text, rule.name

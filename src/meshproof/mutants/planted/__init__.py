@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from meshproof.mutants.mutant import Mutant
-from meshproof.mutants.planted import calls, children, door, journal, leases, limits, signals, steps, tenants, timers
+from meshproof.mutants.planted import (
+    calls,
+    children,
+    door,
+    journal,
+    leases,
+    limits,
+    senders,
+    signals,
+    steps,
+    tenants,
+    timers,
+)
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for part in (door, leases, calls, journal, steps, timers, limits, signals, children, tenants)
+    for part in (door, senders, leases, calls, journal, steps, timers, limits, signals, children, tenants)
     for mutant in part.MUTANTS
 }
 """Every mutant by its name, in the order they are reported."""
