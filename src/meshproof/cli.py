@@ -34,7 +34,9 @@ from meshproof.display import Display
 from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
+from meshproof.load import trace as traces
 from meshproof.load.generator import processes_for
+from meshproof.load.shape import SHAPES, Shape
 from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
 from meshproof.plan import Arrivals
@@ -68,6 +70,14 @@ def run_load(
         float, typer.Option(min=0, help="Seconds before it, which no figure comes from.")
     ] = LOAD_WARMUP_S,
     arrivals: Annotated[str, typer.Option(help="`poisson` (independent senders) or `constant`.")] = "poisson",
+    shape: Annotated[
+        str, typer.Option(help="How the rate goes: constant, ramp, spike or sine; --rate is its mean.")
+    ] = "constant",
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Play recorded moments again; the file's rate and length count, unless cut short."),
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.001, max=1000, help="How many times as fast as recorded.")] = 1.0,
     backlog: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Runs of the backlog, where the scenario has one.")
     ] = None,
@@ -79,24 +89,25 @@ def run_load(
     as_json: AsJson = False,
 ) -> None:
     """Send at a rate, whatever the engine makes of it (open model)."""
-    settings = checked(
-        RunSettings(
-            profile="load",
-            scenario=scenario,
-            seed=seed,
-            out=out,
-            target=target,
-            database=database,
-            api_key=os.environ.get("MESHPROOF_API_KEY"),
-            workers=workers,
-            rate=rate,
-            duration_s=duration,
-            warmup_s=warmup,
-            arrivals=arrivals_named(arrivals),
-            backlog=backlog,
-            generators=processes_for(cores(), rate),
-        )
+    settings = RunSettings(
+        profile="load",
+        scenario=scenario,
+        seed=seed,
+        out=out,
+        target=target,
+        database=database,
+        api_key=os.environ.get("MESHPROOF_API_KEY"),
+        workers=workers,
+        rate=rate,
+        duration_s=duration,
+        warmup_s=warmup,
+        arrivals=arrivals_named(arrivals),
+        shape=shape_named(shape),
+        backlog=backlog,
     )
+    if trace is not None:
+        settings = replayed(settings, trace, speed)
+    settings = checked(replace(settings, generators=processes_for(cores(), load.plan_of(settings).peak_per_s)))
     finish(lambda display, reaper: load.run(settings, display, reaper), as_json=as_json)
 
 
@@ -320,6 +331,32 @@ def arrivals_named(name: str) -> Arrivals:
     if name not in chosen:
         fail(USAGE, f"--arrivals {name} is neither poisson nor constant.")
     return chosen[name]
+
+
+def shape_named(name: str) -> Shape:
+    """How the rate goes."""
+    found = next((shape for shape in SHAPES if shape == name), None)
+    if found is None:
+        fail(USAGE, f"--shape {name} is none of {', '.join(SHAPES)}.")
+    return found
+
+
+def replayed(settings: RunSettings, trace: Path, speed: float) -> RunSettings:
+    """The settings with the rate and the length of a trace; all of it is the steady phase but for the warm-up."""
+    try:
+        moments_us = traces.read(str(trace))
+    except traces.TraceError as error:
+        fail(USAGE, str(error))
+    seconds = moments_us[-1] / 1e6 / speed + 0.001
+    warmup_s = settings.warmup_s if settings.warmup_s < seconds / 2 else 0.0
+    return replace(
+        settings,
+        trace=str(trace),
+        speed=speed,
+        rate=len(moments_us) / seconds,
+        warmup_s=warmup_s,
+        duration_s=seconds - warmup_s,
+    )
 
 
 def faults_named(names: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ Pure: the same arguments give the same plan, byte for byte, on every machine. Th
 kind and the payload of every attempt. What it does not cover is the namespace — the prefix that keeps the delivery ids
 and the workflows of two runs of one plan apart.
 
-Two models of load share it. Open: attempts have a time, whatever becomes of those before (`rate` > 0). Closed: exactly
+Two models of load share it. Open: attempts have a time, whatever becomes of those before (`rate` > 0), at a constant mean rate,
+along a `course`, or as in a recorded `trace`. Closed: exactly
 so many runs are in flight at any time, and the next attempt starts when one ends (`levels`); attempts then have an
 order and no time.
 """
@@ -14,14 +15,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from typing import Any, Literal, NamedTuple
 
 from meshproof import scenarios
 from meshproof.draw import Draw
+from meshproof.load import shape, trace
+from meshproof.load.shape import Piece
 
 Kind = Literal["first", "redelivery", "conflict", "prepared"]
 Arrivals = Literal["poisson", "constant"]
@@ -82,6 +85,12 @@ class Plan:
     levels: tuple[Level, ...] = ()
     backlog: int | None = None
     """How many runs of the backlog of the scenario are to stand; None takes what the scenario says."""
+    course: tuple[Piece, ...] = ()
+    """How the rate goes, warm-up included, where it is not constant; `rate` is then its mean over the steady phase."""
+    trace: str | None = None
+    """A file with recorded moments, which are played again in place of drawn ones."""
+    speed: float = 1.0
+    """How many times as fast."""
 
     def attempts(self) -> Iterator[Attempt]:
         """Every attempt, in the order of `n`."""
@@ -96,6 +105,13 @@ class Plan:
                 yield Attempt(
                     PREPARED_N + i, round(self.prepared_at_s * 1e6), backlog.scenario, i, "prepared", PREPARED_N + i
                 )
+
+    @property
+    def peak_per_s(self) -> float:
+        """The highest rate that requests are due at; of a trace, over a second."""
+        if self.trace is not None:
+            return trace.peak_per_s(tuple(self._traced()))
+        return shape.peak_per_s(self.course) if self.course else self.rate
 
     @property
     def standing(self) -> int:
@@ -148,7 +164,8 @@ class Plan:
             "seed": self.seed,
             "namespace": self.namespace,
             "rate": self.rate,
-            "arrivals": self.arrivals if not self.levels else "closed",
+            "arrivals": "closed" if self.levels else "trace" if self.trace else self.arrivals,
+            "course": [asdict(piece) for piece in self.course] or None,
             "warmup_s": self.warmup_s,
             "duration_s": self.duration_s,
             "levels": self._level_ranges(),
@@ -187,6 +204,12 @@ class Plan:
         ]
 
     def _open_times(self) -> Iterator[int]:
+        if self.trace is not None:
+            yield from self._traced()
+            return
+        if self.course:
+            yield from (at_us for at_us in shape.moments(self.course, self.gaps()) if at_us is not None)
+            return
         end_us = round((self.warmup_s + self.duration_s) * 1_000_000)
         if self.arrivals == "constant":
             count = 0
@@ -200,6 +223,21 @@ class Plan:
             # Exponential gaps make a Poisson process: what independent senders look like from here.
             at -= math.log(1.0 - draw.unit()) / self.rate
             if (at_us := round(at * 1_000_000)) >= end_us:
+                return
+            yield at_us
+
+    def gaps(self) -> Iterator[float]:
+        """From one arrival to the next, of a process of rate 1."""
+        if self.arrivals == "constant":
+            return chain((0.0,), repeat(1.0))
+        draw = Draw(self.seed, "arrivals")
+        return (-math.log(1.0 - draw.unit()) for _ in repeat(None))
+
+    def _traced(self) -> Iterator[int]:
+        assert self.trace is not None
+        end_us = round((self.warmup_s + self.duration_s) * 1_000_000)
+        for moment_us in trace.read(self.trace):
+            if (at_us := round(moment_us / self.speed)) >= end_us:
                 return
             yield at_us
 

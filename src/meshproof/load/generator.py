@@ -193,8 +193,10 @@ async def calibrate(plan: Plan, processes: int) -> Calibration:
         level = Level(CALIBRATION_IN_FLIGHT, CALIBRATION_CLOSED_ATTEMPTS)
         trial = replace(plan, levels=(level,), duration_s=0.0)
     else:
-        rate = plan.rate * CALIBRATION_FACTOR
-        trial = replace(plan, rate=rate, warmup_s=0.0, duration_s=CALIBRATION_S, arrivals="constant")
+        rate = plan.peak_per_s * CALIBRATION_FACTOR
+        trial = replace(
+            plan, rate=rate, warmup_s=0.0, duration_s=CALIBRATION_S, arrivals="constant", course=(), trace=None
+        )
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meshproof-calibration-")))
         port = await stack.enter_async_context(NullServer())

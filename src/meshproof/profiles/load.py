@@ -1,4 +1,4 @@
-"""`run load`: an open load at a constant mean rate, for a while, whatever the engine makes of it."""
+"""`run load`: an open load for a while, whatever the engine makes of it: at a constant mean rate, of a shape, or as recorded."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from meshproof.profiles.session import (
 from meshproof.profiles.settings import RunSettings
 from meshproof.reaper import Reaper
 
+HOW = {"constant": "", "ramp": ", in a ramp", "spike": ", with a spike", "sine": ", in waves"}
+
 
 async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result:
     """Plan, drive, drain, save, judge."""
@@ -30,7 +32,7 @@ async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result
     await write_plan(settings, plan, display)
     async with session(settings, plan, display, reaper) as under_way:
         seconds = settings.warmup_s + settings.duration_s
-        said = f"Sending {settings.scenario} at {settings.rate:,g}/s for {seconds:g} s"
+        said = f"Sending {settings.scenario} at {settings.rate:,.4g}/s for {seconds:g} s{HOW[settings.shape]}"
         driven = await drive(under_way, said, beside=partial(put_backlog_in, under_way))
         await export(under_way, phases_of(plan, driven, now_us()))
         await measure_floor(under_way)
@@ -57,6 +59,9 @@ def plan_of(settings: RunSettings) -> Plan:
         duration_s=settings.duration_s,
         arrivals=settings.arrivals,
         backlog=settings.backlog,
+        course=settings.course,
+        trace=settings.trace,
+        speed=settings.speed,
     )
 
 

@@ -272,7 +272,7 @@ async def _prober(run: Session) -> AsyncIterator[None]:
 def target_per_s(run: Session, driven: Driven) -> float:
     """The rate the generator has to be twice as fast as: the planned one, or in the closed model what was reached."""
     if not run.plan.levels:
-        return run.plan.rate
+        return run.plan.peak_per_s
     levels = [level for certificate in driven.certificates for level in certificate["levels"]]
     seconds = sum(level["ended_us"] - level["started_us"] for level in levels) / 1e6
     sent = sum(certificate["tally"]["sent"] for certificate in driven.certificates)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from meshproof import scenarios
+from meshproof.load.shape import Piece, Shape, pieces
 from meshproof.plan import Arrivals
 
 EMBEDDED = "embedded"
@@ -39,6 +40,10 @@ class RunSettings:
     duration_s: float = 0.0
     warmup_s: float = 0.0
     arrivals: Arrivals = "poisson"
+    shape: Shape = "constant"
+    trace: str | None = None
+    """A file with recorded moments, to be played in place of a shape."""
+    speed: float = 1.0
     levels: tuple[int, ...] = ()
     generators: int = 1
     calibrated: bool = True
@@ -57,6 +62,11 @@ class RunSettings:
     def embedded(self) -> bool:
         """Whether the engine is our own."""
         return self.target == EMBEDDED
+
+    @property
+    def course(self) -> tuple[Piece, ...]:
+        """How the rate of an open load goes; empty where it is constant."""
+        return () if self.shape == "constant" else pieces(self.shape, self.rate, self.warmup_s, self.duration_s)
 
     @property
     def engine_settings(self) -> dict[str, str]:
@@ -92,6 +102,8 @@ class RunSettings:
             "workers": self.workers if self.embedded else None,
             "generators": self.generators,
             "arrivals": "closed" if self.levels else self.arrivals,
+            "shape": None if self.levels else self.shape,
+            "trace": self.trace,
             "rate": self.rate or None,
             "warmup_s": self.warmup_s or None,
             "duration_s": self.duration_s,
@@ -108,6 +120,8 @@ class RunSettings:
             words += ["--levels", ",".join(map(str, self.levels))]
         else:
             words += ["--rate", f"{self.rate:g}", "--warmup", f"{self.warmup_s:g}", "--arrivals", self.arrivals]
+        words += ["--shape", self.shape] if self.shape != "constant" else []
+        words += ["--trace", self.trace, "--speed", f"{self.speed:g}"] if self.trace is not None else []
         words += ["--duration", f"{self.duration_s:g}", "--target", self.target]
         words += ["--faults", ",".join(self.faults)] if self.faults else []
         words += ["--backlog", str(self.backlog)] if self.backlog is not None else []
