@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from meshproof import bench, evidence, scenarios
+from meshproof import bench, evidence, long_runs, scenarios
 from meshproof.command import (
     PASS,
     USAGE,
@@ -59,6 +59,7 @@ Exit codes: 0 pass, 1 violated, 2 wrong usage, 3 unknown or invalid. Only 0 prov
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 run_app = typer.Typer(no_args_is_help=True)
 app.add_typer(run_app, name="run", help="Drive an engine, then prove what became of it.")
+long_runs.add_to(run_app)
 
 
 @run_app.command("load")

@@ -14,6 +14,7 @@ FILES = (
     "faults.ndjson",
     "versions.json",
     "floor.json",
+    "analysis.json",
     "verdicts.json",
     "summary.json",
     "levels.json",

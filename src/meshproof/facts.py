@@ -294,7 +294,7 @@ def _bytes(evidence: Path) -> int:
 
 
 def _load_documents(facts: Facts, evidence: Path) -> None:
-    for name in ("plan", "generator", "versions", "read"):
+    for name in ("plan", "generator", "versions", "analysis", "read"):
         path = evidence / ("stored/read.json" if name == "read" else f"{name}.json")
         try:
             facts.documents[name] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])

@@ -26,7 +26,7 @@ ENGINE_ROLES = ("api", "worker", "postgres")
 
 SENT = """
 CREATE TABLE sent AS
-SELECT a.d, a.s, a.intended_us, o.outcome, o.duplicate, o.reply_us
+SELECT a.d, a.k, a.s, a.intended_us, o.outcome, o.duplicate, o.reply_us
 FROM read_json('{folder}/sent/*.attempts.ndjson', format = 'newline_delimited', ignore_errors = true,
                columns = {{n: 'BIGINT', d: 'VARCHAR', k: 'VARCHAR', s: 'VARCHAR', intended_us: 'BIGINT'}}) a
 LEFT JOIN read_json('{folder}/sent/*.outcomes.ndjson', format = 'newline_delimited', ignore_errors = true,
@@ -94,6 +94,10 @@ class Evidence:
             wal_bytes_per_run=cost.get("wal_bytes"),
             transactions_per_run=cost.get("transactions"),
         )
+
+    def offered(self, phase: Phase) -> int:
+        """How many runs there should have been of what was due in a phase: redeliveries and conflicts make none."""
+        return int(self._one(f"SELECT count(*) FROM sent WHERE k = 'first' AND {_within('intended_us', [phase])}"))  # noqa: S608
 
     def rss_bytes_max(self) -> dict[str, int]:
         """The most memory each role was seen with."""

@@ -21,7 +21,7 @@ from meshproof.ledger import LineWriter
 from meshproof.load.generator import Progress
 from meshproof.phases import Kind
 from meshproof.sql import statement
-from meshproof.usage import Meter
+from meshproof.usage import Meter, machine_busy_s
 
 INTERVAL_S = 1.0
 # Counting takes at most this part of the time of one connection, however many rows there are.
@@ -82,6 +82,7 @@ class Observer:
         line["accept_recent_us"] = _recent(progress.recent_us)
         self._generator_transactions = progress.transactions
         line["roles"] = self._meter.read({**self._pids(), "suite": [os.getpid()]})
+        line["machine_busy_s"] = round(machine_busy_s(), 2)
         with suppress(*ERRORS):
             if time.monotonic() >= self._count_at:
                 line |= await self._look_at_runs()

@@ -97,6 +97,10 @@ class Plan:
         times = self._open_times() if not self.levels else self._closed_times()
         return _attempts(self.seed, self.scenario, times)
 
+    def untimed(self) -> Iterator[Attempt]:
+        """The same attempts without an end, before it is known when they are due."""
+        return _attempts(self.seed, self.scenario, repeat(0))
+
     def prepared(self) -> Iterator[Attempt]:
         """What is put in all at once, at `prepared_at_s`, and not by the generator: the backlog."""
         backlog = scenarios.load(self.scenario).backlog

@@ -67,6 +67,12 @@ class Meter:
         return self._known[pid]
 
 
+def machine_busy_s() -> float:
+    """Processor time that all processors of the machine have spent on anybody's work, since it was started."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
 def _own_s(process: psutil.Process) -> float:
     with suppress(psutil.Error):
         times = process.cpu_times()

@@ -17,6 +17,7 @@ from meshproof.judge import (
     children,
     completion,
     effects,
+    endurance,
     intake,
     journal,
     leases,
@@ -48,6 +49,7 @@ FAMILIES: Final = {
         children,
         tenants,
         liveness,
+        endurance,
         validity,
     )
 }

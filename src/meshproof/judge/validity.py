@@ -24,7 +24,9 @@ def attempted(facts: Facts) -> Finding:
     # What was put in beside the load is no request.
     made = facts.one("SELECT count(*) FROM attempts WHERE kind <> 'prepared'")
     planned = facts.plan.get("attempts", made)
-    faults = [] if made >= planned else [f"{planned - made:,} of {planned:,} planned attempts were never made"]
+    # A stress run goes on where more would be in flight than may be; validity.generator tells whose doing that was.
+    made_up = made + (_unsent(facts) if _is_stress(facts) else 0)
+    faults = [] if made_up >= planned else [f"{planned - made_up:,} of {planned:,} planned attempts were never made"]
     if made and not facts.one("SELECT count(*) FROM attempts WHERE outcome = 'ok'"):
         faults.append("not one attempt was acknowledged: there is nothing to prove")
     return _finding(facts, made, "attempts", faults)
@@ -74,6 +76,8 @@ def ledger(facts: Facts) -> Finding:
 def generator(facts: Facts) -> Finding:
     certificate = facts.documents["generator"]
     processes = certificate["processes"]
+    if _is_stress(facts):
+        return _generator_of_stress(facts, certificate)
     faults = [fault for process in processes for fault in _saturation(process)]
     target, calibration = certificate.get("target_per_s"), certificate.get("calibration_per_s")
     if target:
@@ -82,6 +86,59 @@ def generator(facts: Facts) -> Finding:
         if calibration < CALIBRATION_MIN * target:
             faults.append(f"calibrated at {calibration:,.0f}/s, less than {CALIBRATION_MIN:g} × {target:,.0f}/s")
     return _finding(facts, len(processes), "generator processes", faults)
+
+
+def _generator_of_stress(facts: Facts, certificate: dict[str, Any]) -> Finding:
+    """An engine that refuses or is slow is what a stress run is for; a generator that gives in before the engine is not."""
+    facts.require("analysis")
+    steps = facts.documents["analysis"]["steps"]
+    at = facts.documents["analysis"]["generator_broke_at_per_s"]
+    faults = []
+    if at is not None:
+        (step,) = [step for step in steps if step["way"] == "up" and step["rate"] == at]
+        faults.append(
+            f"the generator broke first: at {at:,.0f}/s it was {step['lag_p99_ms']:.1f} ms late at p99 and used"
+            f" {step['generator_cpu']:.0%} of a core"
+        )
+    calibration, target = certificate.get("calibration_per_s"), certificate.get("target_per_s") or 0.0
+    if calibration is None:
+        raise CannotTell("the generator was not calibrated")
+    if calibration < CALIBRATION_MIN * target:
+        faults.append(f"calibrated at {calibration:,.0f}/s, less than {CALIBRATION_MIN:g} × {target:,.0f}/s")
+    return _finding(facts, len(steps), "steps", faults)
+
+
+def _unsent(facts: Facts) -> int:
+    facts.require("generator")
+    return sum(process["unsent"] for process in facts.documents["generator"]["processes"])
+
+
+def _is_stress(facts: Facts) -> bool:
+    return facts.plan.get("profile") == "stress"
+
+
+@invariant(
+    "validity.steps",
+    "A stress run raised the load until goodput stopped following it.",
+    needs=("plan",),
+)
+def steps(facts: Facts) -> Finding:
+    if not _is_stress(facts):
+        return Finding(1, "plans", 0, [], note="the load of this run was not to be raised")
+    facts.require("analysis")
+    found = facts.documents["analysis"]
+    if found["broke_at_per_s"] is None:
+        raise CannotTell(
+            f"goodput followed up to {found['knee_per_s']:,.0f}/s, and higher the load did not go: the breaking point is"
+            " beyond what the generator can vouch for, or beyond --top"
+        )
+    return Finding(
+        len(found["steps"]),
+        "steps",
+        0,
+        [],
+        note=f"goodput followed up to {found['knee_per_s'] or 0:,.0f}/s, and did not at {found['broke_at_per_s']:,.0f}/s",
+    )
 
 
 def _saturation(process: dict[str, Any]) -> list[str]:

@@ -122,6 +122,12 @@ class Generator:
             self._done.append(asyncio.create_task(self._follow(number, process)))
         return self.start_us
 
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell every process how a load that goes by steps goes on."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(message) + b"\n")
+
     async def done(self) -> list[dict[str, Any]]:
         """Wait for every process; returns their certificates. Raises GeneratorError if one dies."""
         return list(await asyncio.gather(*self._done))
@@ -251,6 +257,7 @@ def certificate_of(
                 "lag_ms": lag,
                 "cpu_share": certificate["cpu_share"],
                 "unsent": certificate["unsent"],
+                "steps": certificate.get("steps") or None,
                 "tally": certificate["tally"],
             }
         )

@@ -13,6 +13,7 @@ from time import perf_counter_ns, process_time_ns
 from meshproof.load.client import Exchange, Pool
 from meshproof.load.recorder import Recorder
 from meshproof.load.request import Ready, Requests
+from meshproof.load.steps import StepMeter
 from meshproof.plan import Plan
 
 # uvloop's timers have a resolution of one millisecond; a shorter sleep would return at once and burn the processor.
@@ -32,7 +33,10 @@ class OpenLoop:
         port: int,
         in_flight_max: int,
         timeout_s: float,
+        meter: StepMeter | None = None,
     ) -> None:
+        """`meter` divides what is done by the steps of the load, where it has any."""
+        self._meter = meter
         self._plan = plan
         self._requests = requests
         self._recorder = recorder
@@ -54,8 +58,10 @@ class OpenLoop:
         began_ns, cpu_ns = perf_counter_ns(), process_time_ns()
         start_ns = self._recorder.clock.start_ns
         ticks = 0
-        while (upcoming := self._requests.peek()) is not None:
-            wait_s = (start_ns + upcoming.at_ns - perf_counter_ns()) / 1e9
+        while not self._requests.ended:
+            upcoming = self._requests.peek()
+            # A time that is not known yet is asked for again in a moment.
+            wait_s = 2 * TICK_S if upcoming is None else (start_ns + upcoming.at_ns - perf_counter_ns()) / 1e9
             if wait_s > TICK_S:
                 self._requests.fill_one()
                 await asyncio.sleep(min(wait_s, 50 * TICK_S))
@@ -63,9 +69,13 @@ class OpenLoop:
                 await asyncio.sleep(TICK_S)
             self._send_due(start_ns)
             self._recorder.commit_outcomes()
+            if self._meter is not None:
+                self._meter.look(perf_counter_ns(), self._recorder.lag_us, self.unsent, self.in_flight)
             ticks += 1
             if ticks % EXPIRE_EVERY_TICKS == 0:
                 self._pool.expire()
+        if self._meter is not None:
+            self._meter.close(self._recorder.lag_us, self.unsent)
         self.cpu_share = (process_time_ns() - cpu_ns) / max(1, perf_counter_ns() - began_ns)
 
     def _send_due(self, start_ns: int) -> None:

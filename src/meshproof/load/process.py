@@ -2,7 +2,7 @@
 
 The parent writes the job, waits for `ready`, and writes the moment to start at, the same for all processes. What comes
 back are lines of JSON: `ready`, `progress` four times a second, and `done` with the certificate. When standard input
-ends, the parent is gone, and this process goes too.
+ends, the parent is gone, and this process goes too. A load that goes by steps hears of them there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from meshproof.load.closed_loop import ClosedLoop
 from meshproof.load.finished import Finished
 from meshproof.load.open_loop import OpenLoop
 from meshproof.load.recorder import Clock, Recorder
-from meshproof.load.request import Requests
+from meshproof.load.request import Requests, SteppedRequests
+from meshproof.load.shape import Piece
+from meshproof.load.steps import StepMeter, Steps
 from meshproof.plan import Plan
 from meshproof.stats import Histogram
 
@@ -48,6 +50,8 @@ class Job(msgspec.Struct):
     level_s_max: float = 120.0
     connections: int = 16
     """How many connections to open before the start."""
+    stepped: bool = False
+    """Whether the course of the plan is only how it begins: the parent says how it goes on (`piece`), and when it ends (`end`)."""
 
 
 async def main() -> None:
@@ -58,7 +62,8 @@ async def main() -> None:
     job = msgspec.json.decode(line, type=Job)
     _raise_file_limit()
     scheduling = _go_first()
-    requests = Requests(job.plan, f"{job.host}:{job.port}", job.process, job.processes)
+    steps = Steps(job.plan.course)
+    requests = _requests(job, steps)
     requests.fill()
     # Nothing here makes cycles, and a full collection in mid-run would be a schedule lag of our own making.
     gc.collect()
@@ -68,17 +73,25 @@ async def main() -> None:
     if not (line := await lines.readline()):
         return
     recorder = Recorder(Path(job.folder), job.process, Clock(msgspec.json.decode(line)["start_us"]))
-    orphaned = asyncio.create_task(_leave_with_parent(lines))
-    certificate = {**await _send(job, requests, recorder), "scheduling": scheduling}
+    meter = StepMeter().starts(recorder.clock.start_ns, job.plan.course) if job.stepped else None
+    listening = asyncio.create_task(_listen(lines, steps, meter))
+    certificate = {**await _send(job, requests, recorder, meter), "scheduling": scheduling}
     recorder.close()
-    orphaned.cancel()
+    listening.cancel()
     _say({"done": certificate})
 
 
-async def _send(job: Job, requests: Requests, recorder: Recorder) -> dict[str, Any]:
+def _requests(job: Job, steps: Steps) -> Requests:
+    host = f"{job.host}:{job.port}"
+    if job.stepped:
+        return SteppedRequests(job.plan, host, steps, job.process, job.processes)
+    return Requests(job.plan, host, job.process, job.processes)
+
+
+async def _send(job: Job, requests: Requests, recorder: Recorder, meter: StepMeter | None) -> dict[str, Any]:
     if job.plan.levels:
         return await _send_closed(job, requests, recorder)
-    loop = OpenLoop(job.plan, requests, recorder, job.host, job.port, job.in_flight_max, job.timeout_s)
+    loop = OpenLoop(job.plan, requests, recorder, job.host, job.port, job.in_flight_max, job.timeout_s, meter)
     progress = asyncio.create_task(_progress(recorder, loop))
     await loop.run(job.connections)
     progress.cancel()
@@ -88,6 +101,7 @@ async def _send(job: Job, requests: Requests, recorder: Recorder) -> dict[str, A
         "lag": Histogram.of(recorder.lag_us).encode(),
         "cpu_share": loop.cpu_share,
         "unsent": loop.unsent,
+        "steps": [] if meter is None else [step.document() for step in meter.done],
         "levels": [],
         "transactions": 0,
     }
@@ -129,8 +143,15 @@ async def _standard_input() -> asyncio.StreamReader:
     return reader
 
 
-async def _leave_with_parent(lines: asyncio.StreamReader) -> None:
-    await lines.read()
+async def _listen(lines: asyncio.StreamReader, steps: Steps, meter: StepMeter | None) -> None:
+    while line := await lines.readline():
+        message = msgspec.json.decode(line)
+        if "end" in message:
+            steps.end()
+        elif meter is not None:
+            piece = msgspec.convert(message["piece"], Piece)
+            steps.add(piece)
+            meter.add(piece)
     os._exit(1)
 
 

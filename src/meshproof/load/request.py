@@ -8,6 +8,8 @@ from hashlib import sha256
 from time import time
 
 from meshproof import scenarios
+from meshproof.load.shape import moments
+from meshproof.load.steps import Steps
 from meshproof.plan import Attempt, Plan
 
 READY_BYTES_MAX = 128 * 1024 * 1024
@@ -33,9 +35,11 @@ class Ready:
 class Requests:
     """The attempts of one generator process, made ready ahead of time within a bound of memory."""
 
+    bytes_max = READY_BYTES_MAX
+
     def __init__(self, plan: Plan, host: str, process: int = 0, processes: int = 1) -> None:
         self._plan = plan
-        self._attempts: Iterator[Attempt] = (a for a in plan.attempts() if a.n % processes == process)
+        self._attempts: Iterator[Attempt] = (a for a in self._planned() if a.n % processes == process)
         self._ready: deque[Ready] = deque()
         self._bytes = 0
         self._exhausted = False
@@ -47,6 +51,14 @@ class Requests:
             for name in plan.members()
         }
 
+    def _planned(self) -> Iterator[Attempt]:
+        return self._plan.attempts()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there will be no more."""
+        return self.peek() is None
+
     def fill(self) -> None:
         """Make requests ready up to the bound of memory."""
         while self.fill_one():
@@ -54,7 +66,7 @@ class Requests:
 
     def fill_one(self) -> bool:
         """Make one more ready; False when there is none left, or no room."""
-        if self._exhausted or self._bytes >= READY_BYTES_MAX:
+        if self._exhausted or self._bytes >= self.bytes_max:
             return False
         attempt = next(self._attempts, None)
         if attempt is None:
@@ -99,3 +111,50 @@ class Requests:
         if headers is None:
             return b""
         return "".join(f"\r\n{name}: {value}" for name, value in headers(body, delivery, time()).items()).encode()
+
+
+class SteppedRequests(Requests):
+    """Requests whose times become known as the run goes on; everything else about them is made ready before."""
+
+    # How many there will be is not known, and most of them may never be wanted.
+    bytes_max = READY_BYTES_MAX // 3
+
+    def __init__(self, plan: Plan, host: str, steps: Steps, process: int = 0, processes: int = 1) -> None:
+        super().__init__(plan, host, process, processes)
+        self._moments = moments(steps, plan.gaps())
+        self._share = (process, processes)
+        self._number = -1
+        self._at_us: int | None = None
+        self._over = False
+
+    def _planned(self) -> Iterator[Attempt]:
+        return self._plan.untimed()
+
+    @property
+    def ended(self) -> bool:
+        return self.peek() is None and self._over
+
+    def peek(self) -> Ready | None:
+        """The next request; None too while its time is not known."""
+        if self._at_us is None and (at_us := self._next_moment()) is not None:
+            self._at_us = at_us
+            ready = super().peek()
+            assert ready is not None
+            ready.attempt = ready.attempt._replace(at_us=at_us)
+            ready.at_ns = at_us * 1_000
+        return None if self._at_us is None else super().peek()
+
+    def take(self) -> Ready:
+        self._at_us = None
+        return super().take()
+
+    def _next_moment(self) -> int | None:
+        process, processes = self._share
+        for at_us in self._moments:
+            if at_us is None:
+                return None
+            self._number += 1
+            if self._number % processes == process:
+                return at_us
+        self._over = True
+        return None

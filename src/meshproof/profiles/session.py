@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from meshproof import floor, phases, report, scenario_file, scenarios, stored, summary
+from meshproof import analysis, floor, phases, report, scenario_file, scenarios, stored, summary
 from meshproof.database import ERRORS, Reader, endpoint_ids
 from meshproof.display import Display
 from meshproof.judge import judge
@@ -61,6 +61,8 @@ class Session:
     """Who changes the engine while deliveries arrive."""
     front: tuple[str, int] | None = None
     """Where the senders send to, when it is not the target itself: a proxy before it."""
+    generator: Generator | None = None
+    """Whoever sends, while it does."""
 
     def check(self) -> None:
         """Raise when the engine or the sink cannot be kept running any more."""
@@ -101,10 +103,11 @@ async def session(
     display: Display,
     reaper: Reaper,
     fit: Callable[[Target], Awaitable[None]] | None = None,
+    trial: Plan | None = None,
 ) -> AsyncIterator[Session]:
     """Start the engine (or find it), set the scenarios up, and calibrate the generator.
 
-    `fit` may change the target before it is started.
+    `fit` may change the target before it is started. `trial` is what the generator is calibrated for, where it is not the plan.
     """
     async with AsyncExitStack() as stack:
         incidents = Incidents(settings.out / "incidents.ndjson")
@@ -127,7 +130,7 @@ async def session(
         # A database of our own holds nothing but this run; whatever else turns up there is a finding.
         paths = [plan.place(name) for name in plan.members()]
         endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
-        calibration = await _calibration(settings, plan, display)
+        calibration = await _calibration(settings, trial or plan, display)
         yield Session(
             settings=settings,
             plan=plan,
@@ -146,8 +149,8 @@ async def session(
 
 
 async def _calibration(settings: RunSettings, plan: Plan, display: Display) -> Calibration | None:
-    if not settings.calibrated:
-        return None
+    if not settings.calibrated or settings.calibration is not None:
+        return settings.calibration
     display.step("Calibrating the generator against a server that does nothing")
     calibration = await calibrate(plan, settings.generators)
     display.note(f"{calibration.per_s:,.0f} requests/s, {calibration.cpu_share:.0%} of a core")
@@ -190,8 +193,12 @@ class Driven:
     certificates: list[dict[str, Any]]
 
 
-async def drive(run: Session, what: str, beside: Callable[[int], Awaitable[None]] | None = None) -> Driven:
+async def drive(
+    run: Session, what: str, beside: Callable[[int], Awaitable[None]] | None = None, *, stepped: bool = False
+) -> Driven:
     """Send the plan while looking on, then wait until no run is live; the certificate goes on record.
+
+    Where the load is `stepped`, the plan is how it begins, and `beside` tells the generator of the session how it goes on.
 
     `beside` goes on beside the sending from its start, which it is told (microseconds); both must end before the waiting begins.
     """
@@ -203,6 +210,7 @@ async def drive(run: Session, what: str, beside: Callable[[int], Awaitable[None]
         str(run.folder / "sent"),
         processes=run.settings.generators,
         dsn=run.target.dsn,
+        stepped=stepped,
     )
     run.display.step("Making requests ready")
     async with Generator(job, on_start=run.reaper.watch) as generator, AsyncExitStack() as bystanders:
@@ -214,6 +222,7 @@ async def drive(run: Session, what: str, beside: Callable[[int], Awaitable[None]
             progress=lambda: generator.progress,
         )
         run.display.step(what)
+        run.generator = generator
         await bystanders.enter_async_context(_courier(run))
         await bystanders.enter_async_context(_prober(run))
         run.display.watch(observer, run.incidents, run.plan)
@@ -314,6 +323,7 @@ async def conclude(folder: Path, display: Display) -> Result:
     """Judge the evidence of a folder, and write summary and report."""
     display.step("Judging")
     scenario_file.adopt_kept(folder)
+    await asyncio.to_thread(analysis.write, folder)
     verdicts = await asyncio.to_thread(judge, folder)
     document = await asyncio.to_thread(summary.summarise, folder, verdicts)
     return Result(folder, verdicts, document, await asyncio.to_thread(report.write, folder))

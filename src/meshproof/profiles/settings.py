@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from meshproof import scenarios
+from meshproof.load.generator import Calibration
 from meshproof.load.shape import Piece, Shape, pieces
 from meshproof.plan import Arrivals
 
@@ -48,6 +49,16 @@ class RunSettings:
     generators: int = 1
     calibrated: bool = True
     """Whether the generator shows first what it can do: not where no figure is taken from the run."""
+    calibration: Calibration | None = field(default=None, repr=False)
+    """What it has shown already, in another run of the same session."""
+    step_s: float = 0.0
+    """How long the load stays at one rate, where it goes by steps."""
+    factor: float = 0.0
+    """From one rate to the next."""
+    rate_max: float = 0.0
+    """How far up it may go; 0 is as far as the generator can."""
+    rates: tuple[float, ...] = ()
+    """The rates of the way up, where they are given and not found."""
     engine_package: Path | None = None
     """A folder with a copy of the engine, to be driven in place of the one that is installed."""
     faults: tuple[str, ...] = ()
@@ -108,6 +119,8 @@ class RunSettings:
             "warmup_s": self.warmup_s or None,
             "duration_s": self.duration_s,
             "levels": list(self.levels) or None,
+            "step_s": self.step_s or None,
+            "factor": self.factor or None,
             "faults": list(self.faults) or None,
             "engine": self.engine_settings if self.embedded else None,
         }
@@ -115,6 +128,8 @@ class RunSettings:
     def command(self) -> str:
         """The command that makes the same plan again."""
         scenario = str(scenarios.own_files().get(self.scenario, self.scenario))
+        if self.profile == "stress":
+            return shlex.join(self._stress_words(scenario))
         words = ["meshproof", "run", self.profile, "--scenario", scenario, "--seed", str(self.seed)]
         if self.levels:
             words += ["--levels", ",".join(map(str, self.levels))]
@@ -127,3 +142,10 @@ class RunSettings:
         words += ["--backlog", str(self.backlog)] if self.backlog is not None else []
         words += ["--workers", str(self.workers)] if self.embedded else ["--database", "DSN"]
         return shlex.join(words)
+
+    def _stress_words(self, scenario: str) -> list[str]:
+        words = ["meshproof", "run", "stress", "--scenario", scenario, "--seed", str(self.seed)]
+        words += ["--start", f"{self.rate:g}", "--factor", f"{self.factor:g}", "--step", f"{self.step_s:g}"]
+        words += ["--warmup", f"{self.warmup_s:g}", "--arrivals", self.arrivals, "--workers", str(self.workers)]
+        # Digit by digit, so that the same rates make the same plan.
+        return [*words, "--steps", ",".join(map(repr, self.rates))] if self.rates else words
