@@ -69,11 +69,7 @@ class Reader:
             self._connection = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_S_MAX,
-                server_settings={
-                    "application_name": "meshproof",
-                    "jit": "off",
-                    "default_transaction_read_only": "on",
-                },
+                server_settings={"application_name": "meshproof", "jit": "off"},
             )
             self.transactions += TRANSACTIONS_TO_CONNECT
         return self._connection

@@ -1,7 +1,7 @@
 """What is driven: a MeshHook of its own on an embedded Postgres, or one that runs already.
 
     embedded    meshhook postgres, migrate, serve, work × n, in a temporary folder, supervised; nothing stays behind
-    a URL       whatever answers there, on this machine or on one's own, with the database it writes to, which is only read
+    a URL       whatever answers there, on this machine alone, with the database it writes to
 
 The embedded one is started as a user would start it: by its commands, with its settings in the environment.
 """
@@ -9,6 +9,7 @@ The embedded one is started as a user would start it: by its commands, with its 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import os
 import socket
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from meshproof import ownership, scenarios
+from meshproof import scenarios
 from meshproof.placing import placed
 from meshproof.plan import Plan
 from meshproof.reaper import Reaper
@@ -43,7 +44,6 @@ class Target(Protocol):
 
     host: str
     port: int
-    tls: bool
     dsn: str
     settings: dict[str, str]
     """What it was told by the suite, for the record."""
@@ -90,7 +90,6 @@ class Embedded:
     """An engine of our own, in a folder that the reaper removes."""
 
     host = "127.0.0.1"
-    tls = False
 
     def __init__(
         self,
@@ -278,40 +277,32 @@ class Embedded:
 
 
 class Remote:
-    """An engine that runs already: on this machine, or on one that is said to be the user's own."""
+    """An engine that runs already, on this machine."""
 
-    def __init__(self, url: str, dsn: str, api_key: str | None = None, owned: str | None = None) -> None:
-        """`owned` is the host that the user says is theirs. Raises TargetError when the target is no such engine, or another's."""
+    def __init__(self, url: str, dsn: str, api_key: str | None = None) -> None:
+        """Raises TargetError when it is not on this machine: the clocks would differ, and strangers would be loaded."""
         parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        if parts.scheme != "http" or not parts.hostname:
             raise TargetError(f"{url} is no target. Give an address such as http://127.0.0.1:8080, or `embedded`.")
-        try:
-            here = ownership.check(parts.hostname, owned)
-        except ownership.NotOwnedError as error:
-            raise TargetError(str(error)) from error
-        self.tls = parts.scheme == "https"
-        # A certificate is for a name; it says by itself that the name has not led elsewhere.
-        self.host = parts.hostname if here is None or self.tls else here
-        self.port = parts.port or (443 if self.tls else 80)
-        self.is_here = here is not None
+        if not is_loopback(parts.hostname):
+            raise TargetError(f"{parts.hostname} is another machine. The suite drives engines on this machine only.")
+        self.host = parts.hostname
+        self.port = parts.port or 80
         self.dsn = dsn
         self.settings: dict[str, str] = {"url": url}
         self._api_key = api_key
 
     @property
     def api(self) -> Api:
-        return Api(self.host, self.port, self._api_key, tls=self.tls)
+        return Api(self.host, self.port, self._api_key)
 
     async def api_of(self, project: str) -> Api:
-        if project == scenarios.HOME:
-            return self.api
-        variable = f"MESHPROOF_API_KEY_{project.upper()}"
-        if not (key := os.environ.get(variable)):
+        if project != scenarios.HOME:
             raise TargetError(
-                f"The scenario has work in a second project, which it calls {project!r}. Make a key of a project of its own"
-                f" there (meshhook key create --new-project), and put it into {variable}."
+                f"The scenario has work in a project {project!r} of its own, and keys are made for an engine of our own"
+                " only: use --target embedded."
             )
-        return Api(self.host, self.port, key, tls=self.tls)
+        return self.api
 
     def pids(self) -> dict[str, list[int]]:
         return {}
@@ -322,11 +313,10 @@ class Remote:
     async def start(self) -> None:
         """See whether it is there, and its database too. Raises TargetError."""
         if not await self.api.ready():
-            scheme = "https" if self.tls else "http"
-            raise TargetError(f"{scheme}://{self.host}:{self.port}/readyz does not answer 200. Is the engine running?")
+            raise TargetError(f"http://{self.host}:{self.port}/readyz does not answer 200. Is the engine running?")
         try:
             connection = await asyncpg.connect(self.dsn, timeout=10.0)
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise TargetError(f"The database of the target cannot be read: {error}. See --database.") from error
         await connection.close()
 
@@ -347,3 +337,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name is this machine, without asking a name server."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

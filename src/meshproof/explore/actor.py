@@ -37,7 +37,7 @@ class Actor(ABC):
         """Die, and be started again with an empty memory. What was not committed did not happen."""
         was_open = self.session.is_open
         if was_open and arg % BREAKS_ONE_IN == 0:
-            self.gone = await self.session.break_off()
+            self.gone = self.session.break_off()
         else:
             await self.session.roll_back()
         self.forget()

@@ -62,7 +62,7 @@ class Caller(Actor):
         rows = await self.session.fetch(
             world.now, SEND, world.shard, world.project, id, None, EVENT_NAME, EVENT_KEY, "{}", KEEP
         )
-        self._reached = {row["reached"] for row in rows}
+        self._reached = {run for (run,) in rows}
         self._sent = None if id in [known.id for known in world.events] else sent
         return f"sends event {id}, which reaches {self._names(self._reached)}"
 
@@ -78,7 +78,7 @@ class Caller(Actor):
         rows = await self.session.fetch(
             self.world.now, SIGNAL, self.world.shard, [run], ["cancel"], ['{"by":"caller"}']
         )
-        self._reached = {row["reached"] for row in rows}
+        self._reached = {run for (run,) in rows}
         return f"cancels {self.world.name(run)}, which reaches {self._names(self._reached)}"
 
     def _names(self, runs: set[UUID]) -> str:

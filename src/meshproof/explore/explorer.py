@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
+from meshproof.explore.making import Outcome
 from meshproof.explore.moves import Move
-from meshproof.explore.schedule import Outcome, play
+from meshproof.explore.schedule import play
 from meshproof.explore.shrink import shrink
 from meshproof.explore.stage import Stage
 
@@ -52,38 +53,38 @@ class Found:
     counterexamples: list[Counterexample] = field(default_factory=list)
 
 
-async def explore(stage: Stage, seeds: Iterable[int], *, shrunk_max: int = SHRUNK_MAX) -> Found:
+def explore(stage: Stage, seeds: Iterable[int], *, shrunk_max: int = SHRUNK_MAX) -> Found:
     """Play the schedules of these seeds."""
     found = Found()
     for seed in seeds:
-        await explore_one(stage, seed, found, shrunk_max)
+        explore_one(stage, seed, found, shrunk_max)
     return found
 
 
-async def explore_one(stage: Stage, seed: int, found: Found, shrunk_max: int = SHRUNK_MAX) -> None:
+def explore_one(stage: Stage, seed: int, found: Found, shrunk_max: int = SHRUNK_MAX) -> None:
     """Play the schedule of a seed, and note what came of it."""
-    outcome = await play(stage, seed)
+    outcome = play(stage, seed)
     found.schedules += 1
     if outcome.violation is not None:
         found.violations += 1
         if len(found.counterexamples) < shrunk_max:
-            found.counterexamples.append(await counterexample(stage, outcome))
+            found.counterexamples.append(counterexample(stage, outcome))
 
 
-async def counterexample(stage: Stage, outcome: Outcome) -> Counterexample:
+def counterexample(stage: Stage, outcome: Outcome) -> Counterexample:
     """The shortest schedule found that violates the same."""
     assert outcome.violation is not None
     invariant, best = outcome.violation.invariant, outcome
 
-    async def failing(moves: Sequence[Move]) -> list[Move] | None:
+    def failing(moves: Sequence[Move]) -> list[Move] | None:
         nonlocal best
-        again = await play(stage, outcome.seed, moves)
+        again = play(stage, outcome.seed, moves)
         if again.violation is None or again.violation.invariant != invariant or len(again.moves) > len(best.moves):
             return None
         best = again
         return again.moves
 
-    await shrink(outcome.moves, failing)
+    shrink(outcome.moves, failing)
     assert best.violation is not None
     return Counterexample(
         outcome.seed,

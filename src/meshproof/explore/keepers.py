@@ -40,12 +40,12 @@ class Renewer(Actor):
             timedelta(seconds=LEASE_S),
         )
         await self.session.commit()
-        renewed = {row["held"]: row for row in rows}
+        renewed = {run: (until, signaled) for run, until, signaled in rows}
         for taken in mine:
-            row = renewed.get(taken.run)
-            if row is None:
+            if taken.run not in renewed:
                 worker.holds.pop(taken.run, None)
                 continue
+            until, signaled = renewed[taken.run]
             lease, name = world.leases.get(taken.run), world.name(taken.run)
             require(
                 lease is not None and lease.worker == worker.owner and lease.until > world.now_s,
@@ -53,9 +53,9 @@ class Renewer(Actor):
                 f"{worker.owner} renewed its lease of {name} at {world.now_s} s; what there is, is {lease}",
             )
             assert lease is not None
-            taken.until = seconds_at(row["until"])
+            taken.until = seconds_at(until)
             world.leases[taken.run] = lease._replace(until=taken.until)
-            if row["signaled"]:
+            if signaled:
                 worker.told.add(taken.run)
         names = ", ".join(world.name(run) for run in sorted(renewed))
         return f"renews the leases of {worker.owner}: {names or 'none is left'}"

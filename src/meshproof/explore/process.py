@@ -7,7 +7,6 @@ import time
 from typing import Final
 
 import msgspec
-import uvloop
 
 from meshproof.explore.explorer import SHRUNK_MAX, Counterexample, Found, explore_one
 from meshproof.explore.stage import Stage
@@ -33,13 +32,13 @@ class Said(msgspec.Struct):
     counterexamples: list[Counterexample] | None = None
 
 
-async def work(job: Job) -> None:
+def work(job: Job) -> None:
     """Play the schedules of a job."""
     found, told_at = Found(), time.monotonic()
-    async with Stage(job.dsn, job.patch) as stage:
+    with Stage(job.dsn, job.patch) as stage:
         say(Said(0, 0))
         for number in range(job.count):
-            await explore_one(stage, job.first + number * job.step, found, SHRUNK_MAX)
+            explore_one(stage, job.first + number * job.step, found, SHRUNK_MAX)
             if time.monotonic() - told_at > PROGRESS_S:
                 told_at = time.monotonic()
                 say(Said(found.schedules, found.violations))
@@ -53,4 +52,4 @@ def say(said: Said) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(work(msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)))
+    work(msgspec.json.decode(sys.stdin.buffer.readline(), type=Job))

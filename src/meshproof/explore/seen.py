@@ -11,7 +11,8 @@ import msgspec
 
 from meshproof.explore.machine import Event
 
-STATEMENT: Final = files(__package__).joinpath("seen.sql").read_text(encoding="utf-8")
+FUNCTION: Final = files(__package__).joinpath("seen.sql").read_text(encoding="utf-8")
+STATEMENT: Final = "SELECT * FROM meshproof.seen($1, $2, $3, $4)"
 
 
 class Task(NamedTuple):

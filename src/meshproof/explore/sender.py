@@ -66,7 +66,7 @@ class Sender(Actor):
             [_trigger(delivery) for delivery in self._sent.values()],
             KEEP,
         )
-        answers = {row["ordinal"]: (row["outcome"], row["run_id"]) for row in rows}
+        answers = {ordinal: (outcome, run) for ordinal, outcome, run in rows}
         said = []
         for ordinal, (run, delivery) in enumerate(self._sent.items(), start=1):
             answer, expected = answers.get(ordinal, ("new", None)), world.answer(delivery)

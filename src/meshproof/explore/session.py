@@ -1,83 +1,97 @@
-"""One connection of one actor. Its clock is that of the schedule, and what it waited for is told when the scheduler says so.
+"""One connection of one actor. Its clock is that of the schedule, and so is what it would leave to chance.
 
-There is always a transaction: the end of one is the beginning of the next, which saves a trip for each. Until the first statement
-it has no snapshot and no locks, so nobody can tell.
+The first statement of a transaction takes its beginning and the clock along, and a commit brings back what is committed then: so a
+move is a single trip.
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Generator
 from datetime import datetime
-from typing import Any
+from typing import Final
 
-import asyncpg
+from meshproof.explore.seen import STATEMENT, Seen
+from meshproof.explore.wire import Asked, Row, Wire
 
-SETTINGS = {"application_name": "meshproof explore", "jit": "off", "synchronous_commit": "off"}
+SETTINGS: Final = {"application_name": "meshproof explore", "jit": "off", "synchronous_commit": "off"}
+_BEGIN: Final[Asked] = ("BEGIN", ())
+_COMMIT: Final[Asked] = ("COMMIT", ())
+_ROLLBACK: Final[Asked] = ("ROLLBACK", ())
+_CLOCK: Final = "SELECT set_config('meshhook.fake_now', $1, true)"
+_CHANCE: Final = "SELECT setseed($1)"
 
 
 class Session:
-    """A connection. ``is_open``: something was asked in its transaction. ``commits`` counts: between two of them nothing that
-    others can see has changed.
+    """A connection. ``is_open``: something was asked in its transaction. ``seen`` is what was committed when it last committed,
+    until somebody takes it.
     """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._clock: datetime | None = None
-        self._clock_before: datetime | None = None
-        self._gate: asyncio.Event | None = None
+        self._looks_at: tuple[object, ...] = ()
+        self._chance: float | None = None
         self.is_open = False
-        self.commits = 0
+        self.seen: Seen | None = None
 
-    async def connect(self) -> None:
+    def connect(self) -> None:
         """Open the connection."""
-        self._connection: asyncpg.Connection[Any] = await asyncpg.connect(self._dsn, server_settings=SETTINGS)
-        self.pid = self._connection.get_server_pid()
-        self._clock = self._clock_before = None
+        self._wire = Wire(self._dsn, SETTINGS)
+        self.pid = self._wire.pid
         self.is_open = False
-        await self._connection.execute("BEGIN")
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the connection."""
-        await self._connection.close()
+        self._wire.close()
 
-    async def fetch(self, now: datetime, sql: str, *values: object) -> list[asyncpg.Record]:
+    def enter(self, looks_at: tuple[object, ...], chance: float) -> None:
+        """A schedule begins: what to look at after a commit, and what random() of the server begins with."""
+        self._looks_at, self._chance, self.seen = looks_at, chance, None
+
+    async def fetch(self, now: datetime, sql: str, *values: object) -> list[Row]:
         """The rows of one statement at this time, in the transaction that is open or is opened by it."""
-        if now != self._clock:
-            await self._connection.execute(f"SET meshhook.fake_now = '{now.isoformat()}'")
-            self._clock = now
-        self.is_open = True
-        rows = await self._connection.fetch(sql, *values)
-        if self._gate is not None:
-            await self._gate.wait()
-        return rows
+        asked: list[Asked] = []
+        if self._chance is not None:
+            asked.append((_CHANCE, (self._chance,)))
+            self._chance = None
+        if not self.is_open:
+            asked.append(_BEGIN)
+        if not self.is_open or now != self._clock:
+            asked.append((_CLOCK, (now,)))
+        self.is_open, self._clock = True, now
+        return (await self._answers(*asked, (sql, values)))[-1]
 
     async def commit(self) -> None:
-        """Commit."""
-        await self._connection.execute("COMMIT AND CHAIN")
-        self._clock_before = self._clock
+        """Commit, and look at what is committed then."""
+        _, rows = await self._answers(_COMMIT, (STATEMENT, self._looks_at))
         self.is_open = False
-        self.commits += 1
+        self.seen = Seen.of(*rows[0])
 
     async def roll_back(self) -> None:
         """What the server does when the connection of an open transaction breaks."""
         if self.is_open:
-            await self._connection.execute("ROLLBACK AND CHAIN")
-            self._clock = self._clock_before
+            await self._answers(_ROLLBACK)
             self.is_open = False
 
-    async def break_off(self) -> int:
+    def break_off(self) -> int:
         """Close the connection in the middle of whatever it is in, and open another; returns the process that served it."""
         gone = self.pid
-        self._connection.terminate()
-        await self.connect()
+        self._wire.close()
+        self.connect()
         return gone
 
-    def hold_back(self) -> None:
-        """The statement under way waits for somebody: let its result wait as well, until it is asked for."""
-        self._gate = asyncio.Event()
+    def has_answer(self, timeout_s: float) -> bool:
+        """Whether what was asked is answered, or is within this time."""
+        return self._wire.has_answer(timeout_s)
 
-    def let_go(self) -> None:
-        """Tell what was held back."""
-        if self._gate is not None:
-            self._gate.set()
-            self._gate = None
+    async def _answers(self, *asked: Asked) -> list[list[Row]]:
+        self._wire.send(*asked)
+        await _Answer()
+        return self._wire.receive()
+
+
+class _Answer:
+    """What an actor waits for: whoever drives it goes on with it when the answer is there."""
+
+    def __await__(self) -> Generator[None]:
+        yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from meshproof.explore.moves import Move
@@ -10,7 +10,7 @@ from meshproof.explore.moves import Move
 ATTEMPTS_MAX: Final = 300
 
 
-async def shrink(moves: Sequence[Move], failing: Callable[[list[Move]], Awaitable[list[Move] | None]]) -> list[Move]:
+def shrink(moves: Sequence[Move], failing: Callable[[list[Move]], list[Move] | None]) -> list[Move]:
     """Leave out moves, half of them at once and in the end one by one, as long as what is left fails.
 
     ``failing`` plays moves; it returns those that were possible if they fail, else None.
@@ -21,7 +21,7 @@ async def shrink(moves: Sequence[Move], failing: Callable[[list[Move]], Awaitabl
         while end > 0 and attempts < ATTEMPTS_MAX:  # from behind: what comes late makes little else possible
             start = max(0, end - size)
             attempts += 1
-            shorter = await failing(left[:start] + left[end:])
+            shorter = failing(left[:start] + left[end:])
             left = left if shorter is None else shorter
             end = min(start, len(left))
         if attempts >= ATTEMPTS_MAX or (size == 1 and len(left) == before):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 from uuid import UUID
 
-import asyncpg
-
-from meshproof.explore.seen import STATEMENT, Seen
+from meshproof.explore.seen import FUNCTION
 from meshproof.explore.session import SETTINGS, Session
 from meshproof.explore.times import START
+from meshproof.explore.wire import Row, Wire
 from meshproof.explore.world import FIRST_ID
 
 ACTORS: Final = ("door-1", "door-2", "w1", "w2", "caller-1", "caller-2", "renewer", "finder")
 SHARDS: Final = 30_000
 """Each schedule has a shard to itself, so nothing has to be cleared away; after so many, everything is."""
 POLL_S_MIN, POLL_S_MAX = 0.001, 0.02
-_LAST = UUID(int=FIRST_ID + (1 << 32))
-_FIRST = UUID(int=FIRST_ID)
-_PLACE = """
+_FIRST: Final = UUID(int=FIRST_ID)
+_LAST: Final = UUID(int=FIRST_ID + (1 << 32))
+_PLACE: Final = """
 WITH project AS (INSERT INTO meshhook.projects (name) VALUES ('explore') RETURNING id),
      workflow AS (INSERT INTO meshhook.workflows (project_id, name, draft) SELECT id, 'explore', '{}' FROM project RETURNING *),
      version AS (INSERT INTO meshhook.versions (workflow_id, number, definition) SELECT id, 1, '{}' FROM workflow RETURNING id),
@@ -28,9 +27,17 @@ WITH project AS (INSERT INTO meshhook.projects (name) VALUES ('explore') RETURNI
                   SELECT project_id, 'explore', id FROM workflow RETURNING *)
 SELECT endpoint.id, endpoint.project_id, endpoint.workflow_id, version.id AS version_id FROM endpoint, version
 """
-_CLEAR = """
+_CLEAR: Final = """
 TRUNCATE meshhook.runs, meshhook.journal, meshhook.tasks, meshhook.signals, meshhook.waits, meshhook.events, meshhook.dedupe,
          meshhook.feed, meshhook.openings, meshhook.lanes, meshhook.buckets
+"""
+_TABLES: Final = """
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.relnamespace = 'meshhook'::regnamespace AND c.relkind = 'r'
+"""
+_PARTITIONS: Final = """
+SELECT i.inhrelid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent IN ('meshhook.runs'::regclass, 'meshhook.journal'::regclass)
 """
 
 
@@ -44,59 +51,65 @@ class Stage:
         self.project = self.endpoint = 0
         self._shard = 0
 
-    async def __aenter__(self) -> Self:
-        self._observer: asyncpg.Connection[Any] = await asyncpg.connect(
-            self._dsn, server_settings={**SETTINGS, "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
-        )
-        await self._observer.execute(
-            f"SET meshhook.fake_now = '{START.isoformat()}'; SELECT meshhook.make_partitions(0)"
-        )
+    def __enter__(self) -> Self:
+        self._observer = Wire(self._dsn, SETTINGS)
+        self._one_partition()
+        self._leave_to_itself()
+        self._observer.run(FUNCTION)
         if self._patch is not None:
-            await self._observer.execute(self._patch)
-        row = await self._observer.fetchrow(_PLACE)
-        assert row is not None
-        self.endpoint, self.project = row["id"], row["project_id"]
-        await self._observer.execute(
-            "UPDATE meshhook.workflows SET published_version_id = $1 WHERE id = $2",
-            row["version_id"],
-            row["workflow_id"],
-        )
+            self._observer.run(self._patch)
+        [[self.endpoint, self.project, workflow, version]] = self._ask(_PLACE)
+        self._ask("UPDATE meshhook.workflows SET published_version_id = $1 WHERE id = $2", version, workflow)
         for session in self.sessions.values():
-            await session.connect()
+            session.connect()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for session in self.sessions.values():
-            await session.close()
-        await self._observer.close()
+            session.close()
+        self._observer.close()
 
-    async def new_shard(self) -> int:
-        """A shard nobody has played in."""
+    def enter(self, chance: float) -> int:
+        """A schedule begins; returns a shard nobody has played in."""
         self._shard += 1
         if self._shard > SHARDS:
-            await self._observer.execute(_CLEAR)
+            self._ask(_CLEAR)
             self._shard = 1
+        for session in self.sessions.values():
+            session.enter((self._shard, START, _FIRST, _LAST), chance)
         return self._shard
 
-    async def look(self, shard: int) -> Seen:
-        """What is committed now."""
-        row = await self._observer.fetchrow(STATEMENT, shard, START, _FIRST, _LAST)
-        assert row is not None
-        return Seen.of(*row)
+    def blockers(self, session: Session) -> list[int]:
+        """The actors' server processes that one waits for. What the server itself holds for a moment is no part of a schedule."""
+        rows = self._ask("SELECT unnest(pg_blocking_pids($1))", session.pid)
+        pids = {other.pid for other in self.sessions.values()}
+        return [pid for (pid,) in rows if pid in pids]
 
-    async def blockers(self, session: Session) -> list[int]:
-        """The server processes that one waits for; none when it does not wait."""
-        return list(await self._observer.fetchval("SELECT pg_blocking_pids($1)", session.pid))
-
-    async def cancel(self, session: Session) -> None:
+    def cancel(self, session: Session) -> None:
         """Have the statement under way refused, as a statement timeout would."""
-        await self._observer.execute("SELECT pg_cancel_backend($1)", session.pid)
+        self._ask("SELECT pg_cancel_backend($1)", session.pid)
 
-    async def until_gone(self, pid: int) -> None:
+    def until_gone(self, pid: int) -> None:
         """Wait until a server process has noticed that its client is gone, and all that it held is free."""
         pause_s = POLL_S_MIN
-        while await self._observer.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid):
-            await asyncio.sleep(pause_s)
+        while self._ask("SELECT FROM pg_stat_activity WHERE pid = $1", pid):
+            time.sleep(pause_s)
             pause_s = min(POLL_S_MAX, pause_s * 2)
+
+    def _one_partition(self) -> None:
+        """All runs of all schedules are of one day: one partition, which the server has to look at, is enough."""
+        for (partition,) in self._ask(_PARTITIONS):
+            self._ask(f"DROP TABLE {partition}")
+        self._observer.send(
+            ("SELECT set_config('meshhook.fake_now', $1, true)", (START,)), ("SELECT meshhook.make_partitions(0)", ())
+        )
+        self._observer.receive()
+
+    def _leave_to_itself(self) -> None:
+        """Nothing of the server's own comes in between: how rows lie on their pages follows from the schedules alone."""
+        for (table,) in self._ask(_TABLES):
+            self._observer.run(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+
+    def _ask(self, sql: str, *values: object) -> list[Row]:
+        self._observer.send((sql, values))
+        return self._observer.receive()[0]

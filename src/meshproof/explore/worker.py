@@ -110,22 +110,23 @@ class Worker(Actor):
         journals: dict[UUID, list[Event]] = {}
         heads = {}
         for row in rows:
-            journals.setdefault(row["run_id"], []).extend(json.loads(row["events"]))
-            heads[row["run_id"]] = row
+            run, *head, _, events, lane = row
+            journals.setdefault(run, []).extend(events)
+            heads[run] = *head, lane
         runs = []
-        for run, head in heads.items():
-            world.check_claim(self.name, run, epoch=head["epoch"], signaled=head["signaled"], events=len(journals[run]))
-            claimed_s = seconds_at(head["claimed_at"])
+        for run, (epoch, owner, due_at, signaled, claimed_at, lane) in heads.items():
+            world.check_claim(self.name, run, epoch=epoch, signaled=signaled, events=len(journals[run]))
+            claimed_s = seconds_at(claimed_at)
             runs.append(
                 Taken(
                     run,
-                    head["epoch"] + 1,
+                    epoch + 1,
                     fold(journals[run]),
-                    head["owner"],
+                    owner,
                     claimed_s,
-                    seconds_at(head["due_at"]),
-                    head["signaled"],
-                    head["lane"],
+                    seconds_at(due_at),
+                    signaled,
+                    lane,
                     claimed_s + LEASE_S,
                 )
             )
@@ -159,7 +160,7 @@ class Worker(Actor):
         rows = await self.session.fetch(self.world.now, INBOX, self.world.shard, [taken.run for taken in asked], epochs)
         by_run = {taken.run: taken for taken in asked}
         for run, number, kind, body in rows:
-            by_run[run].receive(number, kind, json.loads(body))
+            by_run[run].receive(number, kind, body)
         self.told -= by_run.keys()
         turn.steps.pop(0)
         found = ", ".join(f"{kind} for {self.world.name(run)}" for run, _, kind, _ in rows)
@@ -199,8 +200,8 @@ class Worker(Actor):
             [None if taken.due is None else at(taken.due) for taken in told],
             [self.owner if taken.leased and taken.due is not None else None for taken in told],
         )
-        turn.refused = {row["run_id"] for row in rows if row["outcome"] == "refused"}
-        turn.signaled = {row["run_id"] for row in rows if row["outcome"] == "signaled"}
+        turn.refused = {run for run, outcome in rows if outcome == "refused"}
+        turn.signaled = {run for run, outcome in rows if outcome == "signaled"}
         for taken in told:
             fits = world.may_write(taken.run, taken.epoch if turn.held else taken.epoch - 1)
             name = world.name(taken.run)
@@ -258,7 +259,7 @@ class Worker(Actor):
                 [EVENT_KEY] * len(begun),
                 [taken.machine.behind for taken in begun],
             )
-            turn.reached = {row["reached"] for row in rows}
+            turn.reached = {run for (run,) in rows}
         turn.steps.pop(0)
         return f"has {self._names(begun) or 'nobody'} wait for events, and {self._names(stopped) or 'nobody'} no more"
 

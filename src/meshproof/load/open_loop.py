@@ -34,8 +34,6 @@ class OpenLoop:
         in_flight_max: int,
         timeout_s: float,
         meter: StepMeter | None = None,
-        *,
-        tls: bool = False,
     ) -> None:
         """`meter` divides what is done by the steps of the load, where it has any."""
         self._meter = meter
@@ -43,7 +41,7 @@ class OpenLoop:
         self._requests = requests
         self._recorder = recorder
         self._in_flight_max = in_flight_max
-        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s, tls=tls)
+        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s)
         self.in_flight = 0
         self.unsent = 0
         self.cpu_share = 0.0
