@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from meshproof import bench, evidence, long_runs, scenarios
+from meshproof.clean_command import clean_target
 from meshproof.command import (
     PASS,
     USAGE,
@@ -20,6 +21,7 @@ from meshproof.command import (
     AsJson,
     Database,
     Out,
+    Owned,
     Scenario,
     Seed,
     Target,
@@ -60,6 +62,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 run_app = typer.Typer(no_args_is_help=True)
 app.add_typer(run_app, name="run", help="Drive an engine, then prove what became of it.")
 long_runs.add_to(run_app)
+app.command("clean")(clean_target)
 
 
 @run_app.command("load")
@@ -85,6 +88,7 @@ def run_load(
     seed: Seed = 1,
     target: Target = EMBEDDED,
     database: Database = None,
+    owned: Owned = None,
     workers: Workers = 1,
     out: Out = Path("build/load"),
     as_json: AsJson = False,
@@ -98,6 +102,7 @@ def run_load(
         target=target,
         database=database,
         api_key=os.environ.get("MESHPROOF_API_KEY"),
+        owned=owned,
         workers=workers,
         rate=rate,
         duration_s=duration,
@@ -124,6 +129,7 @@ def run_concurrency(
     seed: Seed = 1,
     target: Target = EMBEDDED,
     database: Database = None,
+    owned: Owned = None,
     workers: Workers = 1,
     out: Out = Path("build/concurrency"),
     as_json: AsJson = False,
@@ -141,6 +147,7 @@ def run_concurrency(
             target=target,
             database=database,
             api_key=os.environ.get("MESHPROOF_API_KEY"),
+            owned=owned,
             workers=workers,
             duration_s=duration,
             levels=tuple(map(int, numbers)),

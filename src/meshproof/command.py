@@ -19,6 +19,7 @@ from meshproof.display import Display
 from meshproof.judge.verdicts import Verdict
 from meshproof.load.backlog import BacklogError
 from meshproof.load.generator import GeneratorError
+from meshproof.ownership import FLAG
 from meshproof.profiles.session import Result
 from meshproof.profiles.settings import RunSettings
 from meshproof.reaper import Reaper
@@ -54,7 +55,11 @@ Scenario = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same plan, byte for byte.")]
 Target = Annotated[
-    str, typer.Option(help="`embedded`, or the address of an engine on this machine, such as http://127.0.0.1:8080.")
+    str, typer.Option(help="`embedded`, or the address of an engine that runs already, such as http://127.0.0.1:8080.")
+]
+Owned = Annotated[
+    str | None,
+    typer.Option(FLAG, metavar="HOST", help="The host of a target beyond this machine. Without it there is none."),
 ]
 Database = Annotated[str | None, typer.Option(help="Postgres of an engine given by its address; it is only read.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Worker processes of the embedded engine.")]
@@ -70,8 +75,12 @@ def checked(settings: RunSettings) -> RunSettings:
             fail(USAGE, f"--backlog: the scenario {settings.scenario} has none. Take noisy_neighbour.")
         if not settings.embedded and not settings.database:
             fail(USAGE, "An engine given by its address needs --database: the proof reads what is stored by itself.")
+        if not settings.embedded and scenarios.load(settings.scenario).backlog is not None:
+            fail(
+                USAGE, f"The backlog of {settings.scenario} is written into the database; of a target it is only read."
+            )
         if not settings.embedded:
-            Remote(settings.target, settings.database or "")
+            Remote(settings.target, settings.database or "", owned=settings.owned)
         evidence.prepare(settings.out)
     except (scenarios.UnknownScenarioError, evidence.EvidenceError, TargetError) as error:
         fail(USAGE, str(error))

@@ -69,7 +69,11 @@ class Reader:
             self._connection = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_S_MAX,
-                server_settings={"application_name": "meshproof", "jit": "off"},
+                server_settings={
+                    "application_name": "meshproof",
+                    "jit": "off",
+                    "default_transaction_read_only": "on",
+                },
             )
             self.transactions += TRANSACTIONS_TO_CONNECT
         return self._connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
 
@@ -21,6 +21,7 @@ class Api:
     port: int
     key: str | None = None
     timeout_s: float = 10.0
+    tls: bool = False
 
     async def publish(self, workflow: str, definition: dict[str, Any]) -> int:
         """Save and publish a definition; returns the number of its version."""
@@ -32,6 +33,27 @@ class Api:
         """Let an endpoint start a workflow; `config` is what it asks of a delivery."""
         asked = {} if config is None else {"config": config}
         await self._call("PUT", f"/api/v1/endpoints/{endpoint}", {"workflow": workflow, "methods": ["POST"], **asked})
+
+    async def unbind(self, endpoint: str) -> None:
+        """Take an endpoint away."""
+        await self._call("DELETE", f"/api/v1/endpoints/{endpoint}")
+
+    async def endpoints(self) -> list[str]:
+        """The paths of every endpoint of the project."""
+        return [item["path"] for item in (await self._call("GET", "/api/v1/endpoints"))["items"]]
+
+    async def workflows(self) -> list[str]:
+        """The names of every workflow of the project."""
+        return [item["name"] for item in (await self._call("GET", "/api/v1/workflows"))["items"]]
+
+    async def count(self, kind: str, workflow: str) -> int:
+        """How many runs of a workflow an operation would go over now: `cancel` the live ones, `discard` the dead letters."""
+        wanted = {"kind": kind, "filter": {"workflow": workflow}, "dry_run": True}
+        return int((await self._call("POST", "/api/v1/operations", wanted))["matched"])
+
+    async def operate(self, kind: str, workflow: str) -> None:
+        """Begin an operation on every run of a workflow that it is for."""
+        await self._call("POST", "/api/v1/operations", {"kind": kind, "filter": {"workflow": workflow}})
 
     async def keep_secret(self, name: str, value: str) -> None:
         """Give the engine a secret under a name."""
@@ -72,7 +94,8 @@ class Api:
         return json.loads(body) if body else None
 
     def _exchange(self, method: str, path: str, document: Any) -> tuple[int, bytes]:
-        connection = HTTPConnection(self.host, self.port, timeout=self.timeout_s)
+        make = HTTPSConnection if self.tls else HTTPConnection
+        connection = make(self.host, self.port, timeout=self.timeout_s)
         headers = {"content-type": "application/json"}
         if self.key:
             headers["authorization"] = f"Bearer {self.key}"

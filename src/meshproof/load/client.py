@@ -10,6 +10,7 @@ that no byte of the request was sent. After any byte was sent, only a reply can 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -151,10 +152,12 @@ class Pool:
         timeout_s: float = 10.0,
         connect_timeout_s: float = 5.0,
         connections_max: int = 1024,
+        tls: bool = False,
     ) -> None:
         self.host = host
         self.port = port
         self.ended = ended
+        self._tls = ssl.create_default_context() if tls else None
         self._timeout_ns = round(timeout_s * 1e9)
         self._connect_timeout_s = connect_timeout_s
         # First in, first out: every connection is used in turn, so none idles until the server closes it.
@@ -238,7 +241,9 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(lambda: Connection(self), self.host, self.port)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self), self.host, self.port, ssl=self._tls
+                )
         except (OSError, TimeoutError):
             self._refuse_one()
             return

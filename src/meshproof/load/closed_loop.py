@@ -58,6 +58,8 @@ class ClosedLoop:
         finished: Finished | None,
         timeout_s: float,
         level_s_max: float,
+        *,
+        tls: bool = False,
     ) -> None:
         """Without `finished` a run counts as finished when its webhook is answered."""
         self._plan = plan
@@ -65,7 +67,7 @@ class ClosedLoop:
         self._recorder = recorder
         self._finished = finished
         self._level_s_max = level_s_max
-        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s, connections_max=512)
+        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s, connections_max=512, tls=tls)
         self._units: dict[str, int] = defaultdict(int)
         """Units of each run that is not finished: a redelivery has the run of its first delivery."""
         self._level = Level(0, 0)

@@ -34,6 +34,8 @@ class OpenLoop:
         in_flight_max: int,
         timeout_s: float,
         meter: StepMeter | None = None,
+        *,
+        tls: bool = False,
     ) -> None:
         """`meter` divides what is done by the steps of the load, where it has any."""
         self._meter = meter
@@ -41,7 +43,7 @@ class OpenLoop:
         self._requests = requests
         self._recorder = recorder
         self._in_flight_max = in_flight_max
-        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s)
+        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s, tls=tls)
         self.in_flight = 0
         self.unsent = 0
         self.cpu_share = 0.0

@@ -48,6 +48,7 @@ class Job(msgspec.Struct):
     in_flight_max: int = 4_096
     timeout_s: float = 15.0
     level_s_max: float = 120.0
+    tls: bool = False
     connections: int = 16
     """How many connections to open before the start."""
     stepped: bool = False
@@ -91,7 +92,9 @@ def _requests(job: Job, steps: Steps) -> Requests:
 async def _send(job: Job, requests: Requests, recorder: Recorder, meter: StepMeter | None) -> dict[str, Any]:
     if job.plan.levels:
         return await _send_closed(job, requests, recorder)
-    loop = OpenLoop(job.plan, requests, recorder, job.host, job.port, job.in_flight_max, job.timeout_s, meter)
+    loop = OpenLoop(
+        job.plan, requests, recorder, job.host, job.port, job.in_flight_max, job.timeout_s, meter, tls=job.tls
+    )
     progress = asyncio.create_task(_progress(recorder, loop))
     await loop.run(job.connections)
     progress.cancel()
@@ -109,7 +112,9 @@ async def _send(job: Job, requests: Requests, recorder: Recorder, meter: StepMet
 
 async def _send_closed(job: Job, requests: Requests, recorder: Recorder) -> dict[str, Any]:
     finished = Finished(job.dsn) if job.dsn else None
-    loop = ClosedLoop(job.plan, requests, recorder, job.host, job.port, finished, job.timeout_s, job.level_s_max)
+    loop = ClosedLoop(
+        job.plan, requests, recorder, job.host, job.port, finished, job.timeout_s, job.level_s_max, tls=job.tls
+    )
     progress = asyncio.create_task(_progress(recorder, loop))
     await loop.run()
     progress.cancel()

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from meshproof import analysis, floor, phases, report, scenario_file, scenarios, stored, summary
+from meshproof import analysis, clocks, floor, phases, report, scenario_file, scenarios, stored, summary
 from meshproof.database import ERRORS, Reader, endpoint_ids
 from meshproof.display import Display
 from meshproof.judge import judge
 from meshproof.judge.verdicts import Verdicts
-from meshproof.ledger import LineWriter, write_document
+from meshproof.ledger import LineWriter, read_document, write_document
 from meshproof.load import status_pages
 from meshproof.load.courier import Courier
 from meshproof.load.generator import Calibration, Generator, GeneratorError, calibrate, certificate_of
@@ -32,7 +32,7 @@ from meshproof.rest import Api
 from meshproof.sink import Sink, is_wanted
 from meshproof.sql import statement
 from meshproof.supervise import Incidents
-from meshproof.target import Embedded, Remote, Target, free_port, prepare
+from meshproof.target import Embedded, Remote, Target, TargetError, free_port, prepare
 from meshproof.versions import versions
 
 WATCH_S = 0.2
@@ -118,7 +118,7 @@ async def session(
         if fit is not None:
             await fit(target)
         await target.start()
-        sink = await _sink(settings, plan, incidents, reaper, stack)
+        sink = await _sink(settings, plan, target, incidents, reaper, stack)
         calls_to = None if sink is None else sink.address
         apis = await prepare(target, plan, calls_to)
         done = stack.enter_context(LineWriter(settings.out / "sent" / "acts.ndjson"))
@@ -126,7 +126,10 @@ async def session(
         await stagehand.set_up()
         reader = Reader(target.dsn)
         stack.push_async_callback(reader.close)
-        write_document(settings.out / "versions.json", await versions(reader))
+        made_of = await versions(reader) if settings.embedded else await versions(reader, target.api)
+        write_document(settings.out / "versions.json", made_of)
+        if not settings.embedded:
+            await _note_clocks(settings, reader)
         # A database of our own holds nothing but this run; whatever else turns up there is a finding.
         paths = [plan.place(name) for name in plan.members()]
         endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
@@ -148,6 +151,13 @@ async def session(
         )
 
 
+async def _note_clocks(settings: RunSettings, reader: Reader) -> None:
+    """Put into the plan by how much the clocks of this machine and of the database may differ."""
+    document = read_document(settings.out / "plan.json")
+    document["bounds"]["clock_skew_us"] = await clocks.skew_us(reader)
+    write_document(settings.out / "plan.json", document)
+
+
 async def _calibration(settings: RunSettings, plan: Plan, display: Display) -> Calibration | None:
     if not settings.calibrated or settings.calibration is not None:
         return settings.calibration
@@ -158,11 +168,16 @@ async def _calibration(settings: RunSettings, plan: Plan, display: Display) -> C
 
 
 async def _sink(
-    settings: RunSettings, plan: Plan, incidents: Incidents, reaper: Reaper, stack: AsyncExitStack
+    settings: RunSettings, plan: Plan, target: Target, incidents: Incidents, reaper: Reaper, stack: AsyncExitStack
 ) -> Sink | None:
-    """Start the sink where a workflow of the plan makes calls."""
+    """Start the sink where a workflow of the plan makes calls. Raises TargetError where they could not reach it."""
     if not is_wanted([scenarios.load(name).definition for name in plan.members()]):
         return None
+    if isinstance(target, Remote) and not target.is_here:
+        raise TargetError(
+            f"The workflows of {plan.scenario} make calls to a server of the suite on this machine's loopback, which an engine"
+            f" on {target.host} cannot reach. Take a scenario without calls, such as mixed."
+        )
     sink = Sink(
         free_port(), folder=settings.out / "effects", logs=settings.out / "logs", reaper=reaper, incidents=incidents
     )
@@ -182,7 +197,7 @@ def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Targ
             package=settings.engine_package,
         )
     assert settings.database is not None
-    return Remote(settings.target, settings.database, settings.api_key)
+    return Remote(settings.target, settings.database, settings.api_key, settings.owned)
 
 
 @dataclass
@@ -211,6 +226,7 @@ async def drive(
         processes=run.settings.generators,
         dsn=run.target.dsn,
         stepped=stepped,
+        tls=run.target.tls,
     )
     run.display.step("Making requests ready")
     async with Generator(job, on_start=run.reaper.watch) as generator, AsyncExitStack() as bystanders:

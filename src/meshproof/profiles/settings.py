@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from meshproof import scenarios
+from meshproof import ownership, scenarios
 from meshproof.load.generator import Calibration
 from meshproof.load.shape import Piece, Shape, pieces
+from meshproof.namespace import new as new_namespace
 from meshproof.plan import Arrivals
 
 EMBEDDED = "embedded"
@@ -36,6 +36,8 @@ class RunSettings:
     target: str = EMBEDDED
     database: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    owned: str | None = None
+    """The host of a target beyond this machine that the user says is theirs."""
     workers: int = 1
     rate: float = 0.0
     duration_s: float = 0.0
@@ -67,7 +69,7 @@ class RunSettings:
     """How many runs of the backlog of the scenario are to stand; None takes what the scenario says."""
     lease_s: float = LEASE_S
     """How long a lease of an engine of our own lasts."""
-    namespace: str = field(default_factory=lambda: f"mp{time.time_ns() // 1_000_000:x}")
+    namespace: str = field(default_factory=new_namespace)
 
     @property
     def embedded(self) -> bool:
@@ -141,6 +143,7 @@ class RunSettings:
         words += ["--faults", ",".join(self.faults)] if self.faults else []
         words += ["--backlog", str(self.backlog)] if self.backlog is not None else []
         words += ["--workers", str(self.workers)] if self.embedded else ["--database", "DSN"]
+        words += [ownership.FLAG, self.owned] if self.owned is not None else []
         return shlex.join(words)
 
     def _stress_words(self, scenario: str) -> list[str]:
