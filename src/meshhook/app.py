@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
-from prometheus_client import CollectorRegistry
 
 from meshhook import backlog, chores, operations, schedules
 from meshhook.accept import Acceptor, GroupCommit
@@ -24,7 +23,6 @@ from meshhook.answers import CHANNEL, Answers
 from meshhook.api import bridge
 from meshhook.api.gate import Gate
 from meshhook.api.hooks import PREFIX, Endpoints, Hooks
-from meshhook.api.metrics import ApiMetrics
 from meshhook.api.proofs import Proofs
 from meshhook.api.rest import Rest, make_rest
 from meshhook.api.stream import Streams
@@ -44,7 +42,11 @@ from meshhook.key_sets import KeySets
 from meshhook.key_source import KeySource, ensure_file
 from meshhook.live import Live
 from meshhook.lookback import Lookback
-from meshhook.metrics import WorkerMetrics
+from meshhook.metrics.door import DoorMetrics
+from meshhook.metrics.exposition import Exposition
+from meshhook.metrics.process import registry_of
+from meshhook.metrics.state import StateMetrics
+from meshhook.metrics.worker import MetricsServer, WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
 from meshhook.receipt_desk import ReceiptDesk
 from meshhook.refusals import FLUSH_S, Refusals
@@ -98,14 +100,15 @@ async def _serve_until(
     vault: Vault,
     keychain: Keychain,
 ) -> None:
-    registry = CollectorRegistry()
-    metrics = ApiMetrics(registry)
+    metrics = DoorMetrics()
+    exposition = Exposition(registry_of("serve", database), StateMetrics(database, settings.retention_days), metrics)
     commits: GroupCommit = {
         "shards": shards,
         "batch_max": settings.accept_batch_max,
         "buffer_max": settings.accept_buffer_max,
         "linger_s": settings.accept_linger_ms / 1000,
         "keep": timedelta(hours=settings.dedupe_hours),
+        "note": metrics.committed,
     }
     acceptor, gatherer = Acceptor(store, **commits), Gatherer(store, **commits)
     endpoints = Endpoints(store)
@@ -131,19 +134,27 @@ async def _serve_until(
         ReceiptDesk(database, vault),
         body_limit_bytes=settings.body_limit_bytes,
     )
-    metrics.watch("meshhook_sync_waiting", "Callers that wait for what their run answers.", lambda: answers.waiting)
-    metrics.watch(
-        "meshhook_accept_waiting", "Deliveries that wait for their commit.", lambda: acceptor.waiting + gatherer.waiting
-    )
 
     def forget() -> None:
         endpoints.forget()
         vault.forget()
 
     trials = Trials(database, vault, server_url(settings.host, settings.port))
-    rest = make_rest(settings, database, registry, trials, on_change=forget, admit=hooks.admit, keychain=keychain)
+    rest = make_rest(
+        settings, database, exposition, metrics, trials, on_change=forget, admit=hooks.admit, keychain=keychain
+    )
     tailer, live = _watchers(settings, database, shards)
-    streams = Streams(live, rest.admit, registry)
+    streams = Streams(live, rest.admit)
+    metrics.watched = {
+        "meshhook_accept_waiting": lambda: acceptor.waiting + gatherer.waiting,
+        "meshhook_sync_waiting": lambda: answers.waiting,
+        "meshhook_door_slowed": lambda: door.rate is not None,
+        "meshhook_door_full": lambda: door.full,
+        "meshhook_backlog_runs_max": lambda: settings.backlog_max,
+        "meshhook_watchers": lambda: live.watchers,
+        "meshhook_watchers_lagged_total": lambda: live.lagged,
+        "meshhook_feed_rows_total": lambda: tailer.read,
+    }
     server = _server(settings, hooks, streams, rest)
     async with asyncio.TaskGroup() as tasks:
         lookback = Lookback()
@@ -311,7 +322,9 @@ async def _work_until(
         shutdown_s=settings.shutdown_s,
         send_secretly=SecretCalls(vault, store.project_of_version, send).send,
     )
-    metrics = WorkerMetrics(worker.counts, hosts, settings.host, settings.metrics_port)
+    registry = registry_of("work", database)
+    registry.register(WorkerMetrics(worker, hosts))
+    metrics = MetricsServer(registry, settings.host, settings.metrics_port)
     feed_keep = timedelta(hours=settings.feed_hours)
     payload_days = settings.payload_days
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import perf_counter
 from typing import Generic, TypeVar
 
 from meshhook.errors import MeshHookError
@@ -42,6 +43,7 @@ class Batcher(Generic[Item, Result]):
         waiting_max: items waiting at most, over all; one more is refused with ``Full``.
         linger_s: how long a batch waits at most for the callers that are expected back.
         lanes: batches in flight at once.
+        note: is told how many items each batch had that was flushed, and how many seconds that took.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Batcher(Generic[Item, Result]):
         waiting_max: int,
         linger_s: float = 0.0,
         lanes: int = 1,
+        note: Callable[[int, float], None] = lambda _, __: None,
     ) -> None:
         self._flush = flush
         self._batch_max = batch_max
         self._waiting_max = waiting_max
         self._linger_s = linger_s
+        self._note = note
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._arrived = asyncio.Event()
         self._gathered = asyncio.Event()
@@ -126,8 +130,10 @@ class Batcher(Generic[Item, Result]):
         return [self._waiting.popleft() for _ in range(min(self._batch_max, len(self._waiting)))]
 
     async def _flush_one(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        began = perf_counter()
         try:
             results = await self._flush([item for item, _ in batch])
+            self._note(len(batch), perf_counter() - began)
         except Exception as error:  # noqa: BLE001 whatever it is, it is the answer to everyone in this batch
             for _, future in batch:
                 if not future.done():

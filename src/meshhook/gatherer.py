@@ -26,7 +26,7 @@ class Gatherer:
 
     Args:
         batch_max: deliveries a commit. buffer_max: deliveries waiting at most, a shard. linger_s: see ``Batcher``.
-        keep: how long a dedupe key is remembered.
+        keep: how long a dedupe key is remembered. note: see ``Batcher``.
         unix_ms: the wall clock, for the time in run ids.
     """
 
@@ -39,6 +39,7 @@ class Gatherer:
         buffer_max: int,
         linger_s: float,
         keep: timedelta,
+        note: Callable[[int, float], None] = lambda _, __: None,
         unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._store = store
@@ -46,7 +47,7 @@ class Gatherer:
         self._keep = keep
         self._unix_ms = unix_ms
         self._buffers = [
-            Batcher(self._flush_to(shard), batch_max=batch_max, waiting_max=buffer_max, linger_s=linger_s)
+            Batcher(self._flush_to(shard), batch_max=batch_max, waiting_max=buffer_max, linger_s=linger_s, note=note)
             for shard in range(shards)
         ]
 

@@ -17,6 +17,7 @@ import structlog
 from meshhook import machine
 from meshhook.errors import JournalError
 from meshhook.execution import Execution
+from meshhook.ids import unix_ms_of
 from meshhook.model import CallError, Definition, Event, Request, Response, Start, State, Wants
 from meshhook.outbox import Waits, outbox, waits_of
 from meshhook.store import Append, Claimed, InboxItem
@@ -36,7 +37,8 @@ class Held:
 
     ``clock`` gives monotonic seconds; together with ``claimed_at`` it is the time of the database, never ahead of it.
     ``until`` is when the lease ends, if there is one (``leased``); ``due`` when the run wants attention without one. ``cut``
-    tells that there is more to advance, and only the time was over. ``taken`` are the signals that are in ``pending``.
+    tells that there is more to advance, and only the time was over. ``taken`` are the signals that are in ``pending``. ``is_new``:
+    its first commit is still to come.
     """
 
     claimed: Claimed
@@ -55,6 +57,7 @@ class Held:
     cut: bool = False
     leased: bool = False
     due: datetime | None = None
+    is_new: bool = False
 
     @staticmethod
     def begin(
@@ -64,6 +67,7 @@ class Held:
         seq = state.events + 1
         execution = Execution(definition, state, str(run.run_id))
         held = Held(run, state, execution, owner, run.claimed_at + lease, clock, clock(), seq, waits=waits_of(state))
+        held.is_new = run.is_first
         if run.expired_owner is not None:
             held._take({"type": "lease.expired", "owner": run.expired_owner, "until": run.due_at.isoformat()})
         return held
@@ -88,6 +92,11 @@ class Held:
         if not self.leased:
             return self.claimed.claimed_at
         return self.claimed.claimed_at + timedelta(seconds=self.clock() - self.since)
+
+    def age_s(self) -> float:
+        """Seconds since the run was accepted: from the clock of who accepted it to that of the database."""
+        accepted_s = unix_ms_of(self.claimed.run_id) / 1000
+        return self.claimed.claimed_at.timestamp() - accepted_s + self.clock() - self.since
 
     def advance(self, deadline: float) -> int:
         """Go on as far as possible until ``deadline`` on the clock; returns how many steps that were."""

@@ -26,7 +26,7 @@ from uuid import UUID
 
 import structlog
 
-from meshhook.circuit import Circuit
+from meshhook.circuit import Circuit, CircuitState
 from meshhook.line import Line
 from meshhook.model import CallError, Request, Response
 from meshhook.placeholders import STAND_IN
@@ -157,12 +157,10 @@ class Hosts:
 
         return counted
 
-    def open_circuits(self) -> int:
-        """How many hosts are left alone at the moment."""
+    def circuits(self) -> list[CircuitState]:
+        """How the circuits of all hosts stand."""
         now = self._clock()
-        return sum(
-            host.circuit.state(now) != "closed" for host in list(self._hosts.values())
-        )  # asked from another thread
+        return [host.circuit.state(now) for host in list(self._hosts.values())]  # asked from another thread
 
     def _blocked(self, host: _Host, name: str, now: float) -> tuple[Reason, float] | None:
         if host.not_before > now:

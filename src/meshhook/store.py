@@ -103,6 +103,11 @@ class Claimed:
     lane: int | None = None
 
     @property
+    def is_first(self) -> bool:
+        """Whether nobody has written to the run before."""
+        return self.epoch == 1 and self.expired_owner is None
+
+    @property
     def is_entering(self) -> bool:
         """Whether the run is to be placed, not to be advanced."""
         return self.lane is not None and self.lane < 0 and not self.is_without_slot
@@ -260,12 +265,14 @@ class Turn:
         )
         return {row["run_id"]: row["fate"] for row in rows}
 
-    async def definitions(self, version_ids: Sequence[int]) -> dict[int, str]:
-        """The definitions of these versions, as JSON text."""
+    async def definitions(self, version_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """The definitions of these versions, as JSON text, and the projects they belong to."""
         rows = await self._connection.fetch(
-            "SELECT id, definition FROM meshhook.versions WHERE id = ANY ($1)", list(version_ids)
+            "SELECT v.id, v.definition, p.name FROM meshhook.versions v JOIN meshhook.workflows w ON w.id = v.workflow_id "
+            "JOIN meshhook.projects p ON p.id = w.project_id WHERE v.id = ANY ($1)",
+            list(version_ids),
         )
-        return {row["id"]: row["definition"] for row in rows}
+        return {row["id"]: (row["definition"], row["name"]) for row in rows}
 
 
 class Holding:

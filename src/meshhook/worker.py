@@ -19,7 +19,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -27,6 +26,7 @@ from uuid import UUID
 
 import structlog
 
+from meshhook.counts import OTHER, Counts, Stopwatch
 from meshhook.definition import parse_text
 from meshhook.errors import DatabaseError, DefinitionError, JournalError
 from meshhook.held import Held, call_headers, fold
@@ -54,20 +54,6 @@ _FINISH_SHARE: Final = 0.5
 
 Send = Callable[[Request, dict[str, str]], Awaitable[Response | CallError]]
 SendSecretly = Callable[[Call, int, dict[str, str]], Awaitable[Response | CallError]]
-
-
-@dataclass(slots=True)
-class Counts:
-    """What this worker has done since it started."""
-
-    turns: int = 0
-    committed: int = 0
-    completed: int = 0
-    failed: int = 0
-    refused: int = 0
-    taken_over: int = 0
-    steps: int = 0
-    calls: int = 0
 
 
 class Worker:
@@ -111,10 +97,11 @@ class Worker:
         self._hold_s = hold_s
         self._lease = timedelta(seconds=lease_s)
         self._poll_s = poll_s
-        self._calls_max = calls_max
+        self.calls_max = calls_max
         self._shutdown_s = shutdown_s
         self._clock = clock
         self._definitions: dict[int, Definition | str] = {}
+        self._projects: dict[int, str] = {}
         self._held: dict[UUID, tuple[int, Held]] = {}
         self._cut: set[UUID] = set()
         self._signaled: set[UUID] = set()
@@ -127,6 +114,16 @@ class Worker:
         self._lookbacks = [Lookback() for _ in range(shards)]
         self._pace = Pace()
         self.counts = Counts()
+
+    @property
+    def leases(self) -> int:
+        """How many runs it holds under leases."""
+        return len(self._held)
+
+    @property
+    def calls_in_flight(self) -> int:
+        """How many outgoing calls are under way."""
+        return len(self._calling)
 
     def wake(self) -> None:
         """There may be work: do not wait for the next poll."""
@@ -159,6 +156,7 @@ class Worker:
                     failures = 0
                 except Exception as error:  # noqa: BLE001 a worker that ends helps nobody: it says what is wrong and tries again
                     failures += 1
+                    self.counts.rounds_failed += 1
                     await self._back_off(failures, error)
                     continue
                 await self._pause(busy)
@@ -184,7 +182,7 @@ class Worker:
         """Call the runs that waited for room, here or at a host, as far as there is some now. Returns how many."""
         if self._stopping.is_set():
             return 0
-        run_ids = self._hosts.call() + self._line.call(self._calls_max - len(self._calling), self._clock())
+        run_ids = self._hosts.call() + self._line.call(self.calls_max - len(self._calling), self._clock())
         free: dict[int, list[UUID]] = defaultdict(list)
         for run_id in run_ids:
             if run_id in self._held:
@@ -197,18 +195,21 @@ class Worker:
 
     async def turn(self, shard: int) -> int:
         """Claim, advance, commit: one transaction. Returns how many runs were claimed."""
+        watch = Stopwatch(self.counts.stages)
         async with self._store.turn(shard) as turn:
             lookback = self._lookbacks[shard]
             claimed = await turn.claim(self._limits[shard], lookback.since())
             lookback.saw(turn.front, len(claimed))
             if not claimed:
                 return 0
+            watch.lap("claim")
             began = self._clock()
             signaled = [run for run in claimed if run.signaled]
             inbox = await turn.inbox(signaled) if signaled else {}
             held, not_begun, outlived = await self._begin_all(turn, claimed, inbox, began + self._hold_s)
             starting = self._place(held)
             told, silent = [run for run in held if run.pending], [run for run in held if not run.pending]
+            watch.lap("advance")
             written = await turn.commit([run.append() for run in told]) if told else _NOTHING
             if signaled:
                 await turn.took(_taken(held, written.refused))
@@ -218,6 +219,8 @@ class Worker:
                     for run in silent
                 ]
                 await turn.put_back([*not_begun, *later])
+        watch.lap("commit")
+        self.counts.claimed += len(claimed)
         if not_begun or silent or any(run.is_entering for run in claimed):
             lookback.again(min(run.due_at for run in claimed))
         self._adapt_limit(shard, len(held), not_begun, self._clock() - began)
@@ -319,6 +322,8 @@ class Worker:
         held = Held.begin(run, state, definition, self.name, self._lease, self._clock)
         held.receive(inbox)
         self.counts.taken_over += run.expired_owner is not None
+        if not (run.is_first or run.is_entering or run.signaled or run.expired_owner):
+            self.counts.resume_delay.observe(run.waited_s)
         if (error := overdue(held)) is not None:
             held.give_up(error)
         return held
@@ -327,7 +332,7 @@ class Worker:
         starting: list[tuple[Held, Start]] = []
         self._hosts.plan()
         for held in runs:
-            room = self._calls_max - len(self._calling) - len(starting)
+            room = self.calls_max - len(self._calling) - len(starting)
             starting += [
                 (held, start) for start in held.place(room_s=partial(self._room_s, room), wait_s=self._hosts.wait_s)
             ]
@@ -366,12 +371,13 @@ class Worker:
 
     async def _make_call(self, held: Held, start: Start) -> None:
         headers = call_headers(held.state, str(held.claimed.run_id), start)
+        began = self._clock()
         try:
             result = await self._send_call(start.call, held.state.version_id, headers)
         except Exception as error:  # noqa: BLE001 whatever it is, the run must hear of it
             _log.error("a call failed in an unexpected way", run_id=str(held.claimed.run_id), exc_info=error)
             result = CallError("broken", f"{type(error).__name__}: {error}", "unknown")
-        self.counts.calls += 1
+        self.counts.note_call(result, self._clock() - began, start.attempt)
         self._note_end(held, start, result)
 
     async def _send_call(self, call: Call, version_id: int, headers: dict[str, str]) -> Response | CallError:
@@ -449,10 +455,12 @@ class Worker:
             return
         if len(self._definitions) > _DEFINITIONS_MAX:
             self._definitions.clear()
+            self._projects.clear()
             missing = list(version_ids)
-        texts = await turn.definitions(missing)
+        found = await turn.definitions(missing)
         for id in missing:
-            self._definitions[id] = _parsed(texts.get(id), id)
+            text, self._projects[id] = found.get(id, (None, ""))
+            self._definitions[id] = _parsed(text, id)
 
     def _adapt_limit(self, shard: int, begun: int, not_begun: list[Claimed], seconds: float) -> None:
         """Claim about as many runs as fit into the time a turn may last: what is put back was locked for nothing."""
@@ -469,8 +477,20 @@ class Worker:
         for run in held:
             if run.claimed.run_id not in refused:
                 self.counts.committed += 1
-                self.counts.completed += run.state.ended == "completed"
-                self.counts.failed += run.state.ended == "failed"
+                self._note_one(run)
+
+    def _note_one(self, run: Held) -> None:
+        """What this commit was to one run: its beginning, its end, or both."""
+        if not (run.is_new or run.finished):
+            return
+        project = self._projects.get(run.state.version_id, OTHER)
+        workflow = run.state.workflow or OTHER
+        if run.is_new:
+            run.is_new = False
+            self.counts.of(project, workflow).started += 1
+            self.counts.start_delay.observe(run.claimed.waited_s)
+        if run.state.ended is not None:
+            self.counts.note_end(project, workflow, run.state.ended, run.age_s())
 
     async def _pause(self, busy: bool) -> None:
         """Wait for work when there is none; under high load, wait for a batch worth its transaction."""

@@ -186,7 +186,7 @@ async def test_a_slow_reader_is_told_and_misses_nothing(database: str, sql: Conn
         async def lagged() -> bool:
             await post(api.url, 100)
             async with aiohttp.ClientSession(api.url) as session, session.get("/metrics") as answer:
-                return "meshhook_watchers_lagged 0.0" not in await answer.text()
+                return "meshhook_watchers_lagged_total 0.0" not in await answer.text()
 
         await api.until(lagged)
         runs = await sql.fetchval("SELECT count(*) FROM meshhook.runs")

@@ -19,7 +19,6 @@ from meshhook.accept import Accepted, Acceptor, overloaded, unknown_endpoint
 from meshhook.answers import Answers
 from meshhook.api import problems
 from meshhook.api.gate import Batch, Gate
-from meshhook.api.metrics import ApiMetrics
 from meshhook.api.proofs import Proofs
 from meshhook.api.replies import JSON, Answer, Stamp, Taker, accept_batch, replied, told
 from meshhook.backlog import Backlogs
@@ -30,6 +29,7 @@ from meshhook.endpoint_parts import Receipts
 from meshhook.errors import Refusal
 from meshhook.gatherer import Gatherer
 from meshhook.handshake import agreement
+from meshhook.metrics.door import DoorMetrics
 from meshhook.receipt_desk import ReceiptDesk
 from meshhook.refusals import Refusals
 from meshhook.store import Endpoint, Store
@@ -91,7 +91,7 @@ class Hooks:
         gatherer: Gatherer,
         endpoints: Endpoints,
         door: Door,
-        metrics: ApiMetrics,
+        metrics: DoorMetrics,
         gate: Gate,
         answers: Answers,
         proofs: Proofs,
@@ -271,7 +271,7 @@ class Hooks:
         refusal = problems.as_refusal(error)
         if refusal.status == 500:
             _log.error("hook failed", path=scope.path, exc_info=error)
-        self._metrics.refused(refusal.problem)
+        self._metrics.refused(refusal.problem, refusal.status)
         if (endpoint := self._endpoints.known(scope.path.removeprefix(PREFIX))) is not None:
             self._refusals.note(endpoint.id, refusal, scope.client, _named(scope.headers))
         headers = [("content-type", problems.CONTENT_TYPE), *refusal.headers.items()]

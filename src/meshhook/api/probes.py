@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from meshhook.api import problems
-from meshhook.api.shared import problems_of
+from meshhook.api.shared import Caller, problems_of
 from meshhook.errors import DatabaseError, Unavailable
+from meshhook.keys import DEFAULT_PROJECT
+from meshhook.metrics.exposition import CONTENT_TYPE, Exposition
+from meshhook.metrics.families import single
 from meshhook.store import Pressure
 
 
@@ -29,8 +33,8 @@ class Ready(msgspec.Struct, frozen=True):
     status: Literal["ready"] = "ready"
 
 
-@dataclass(slots=True)
-class Vitals:
+@dataclass(eq=False)  # a registry tells its collectors apart
+class Vitals(Collector):
     """How this process and its database are, as seen last."""
 
     closing: bool = False
@@ -44,23 +48,13 @@ class Vitals:
         if self.database_error is not None:
             raise Unavailable(str(self.database_error))
 
-    def register(self, registry: CollectorRegistry) -> None:
-        """Let it be scraped."""
-
-        def gauge(name: str, description: str, read: Callable[[Pressure], float]) -> None:
-            def value() -> float:
-                return float("nan") if self.pressure is None else read(self.pressure)
-
-            Gauge(name, description, registry=registry).set_function(value)
-
-        gauge("meshhook_backlog_runs", "Live runs: accepted and not finished.", lambda pressure: pressure.queued)
-        gauge(
-            "meshhook_lag_seconds", "How long the run that waits longest has waited.", lambda pressure: pressure.lag_s
-        )
-        gauge("meshhook_workers", "Workers that gave a sign of life lately.", lambda pressure: pressure.workers)
-        Gauge("meshhook_database_up", "1 when the database answered last, else 0.", registry=registry).set_function(
-            lambda: float(self.database_error is None)
-        )
+    def collect(self) -> Iterator[Metric]:
+        """Called by a scrape."""
+        if (pressure := self.pressure) is not None:
+            yield single("meshhook_backlog_runs", pressure.queued)
+            yield single("meshhook_lag_seconds", pressure.lag_s)
+            yield single("meshhook_workers", pressure.workers)
+        yield single("meshhook_database_up", self.database_error is None)
 
 
 @get("/healthz", summary="Is the process alive?", security=[{}])
@@ -82,9 +76,10 @@ async def readyz(vitals: NamedDependency[Vitals]) -> Ready:
     media_type="text/plain",
     responses=problems_of(401, always=()),
 )
-async def metrics(registry: NamedDependency[CollectorRegistry]) -> Response[bytes]:
-    """What this process counts, and how far behind the workers are."""
-    return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+async def metrics(caller: NamedDependency[Caller], exposition: NamedDependency[Exposition]) -> Response[bytes]:
+    """What this process counts, and the state of queue and database. Figures by project are for a key of the project `default`."""
+    text = await exposition.text(whole=caller.project_id == DEFAULT_PROJECT)
+    return Response(text, headers={"content-type": CONTENT_TYPE})
 
 
 HANDLERS = [healthz, readyz, metrics]

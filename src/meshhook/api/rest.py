@@ -14,7 +14,6 @@ from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import Scope
-from prometheus_client import CollectorRegistry
 
 from meshhook import keys
 from meshhook.api import (
@@ -39,6 +38,7 @@ from meshhook.api import (
     workflows,
 )
 from meshhook.api.bridge import Asgi
+from meshhook.api.counted import counted
 from meshhook.api.guard import BODY_MAX_BYTES, Guard, problem_of
 from meshhook.api.keyring import Keyring
 from meshhook.api.probes import Vitals
@@ -57,6 +57,8 @@ from meshhook.errors import (
     ScheduleError,
     VaultError,
 )
+from meshhook.metrics.door import DoorMetrics
+from meshhook.metrics.exposition import Exposition
 from meshhook.store import Pressure
 from meshhook.trial import Trials
 
@@ -70,7 +72,8 @@ class Rest:
         self,
         settings: Settings,
         database: Database,
-        registry: CollectorRegistry,
+        exposition: Exposition,
+        metrics: DoorMetrics,
         trials: Trials,
         on_change: Callable[[], None],
         admit: Callable[[int], None],
@@ -78,18 +81,18 @@ class Rest:
     ) -> None:
         self._database = database
         self._keychain = keychain
-        self._registry = registry
+        self._exposition = exposition
         self._trials = trials
         self._on_change = on_change
         self._admit = admit
         self._keep = timedelta(hours=settings.dedupe_hours)
         self._keep_events = timedelta(hours=settings.event_hours)
         self._vitals = Vitals()
-        self._vitals.register(registry)
+        exposition.registry.register(self._vitals)
         room = Room(settings.database_connections // 2)
         self._keyring = Keyring(database, room, in_force=settings.require_key or not settings.is_loopback)
         guard = Guard(self._litestar(), self._keyring, room)
-        self.application: Asgi = guard
+        self.application: Asgi = counted(guard, metrics)
         self.admit: Callable[[dict[str, Any]], Awaitable[None]] = guard.admit
 
     @property
@@ -127,7 +130,7 @@ class Rest:
                 "caller": Provide(self._caller, sync_to_thread=False),
                 "vitals": Provide(lambda: self._vitals, sync_to_thread=False),
                 "trials": Provide(lambda: self._trials, sync_to_thread=False),
-                "registry": Provide(lambda: self._registry, sync_to_thread=False),
+                "exposition": Provide(lambda: self._exposition, sync_to_thread=False),
             },
             exception_handlers={Exception: _answer_problem},
             openapi_config=openapi.config(),
@@ -151,7 +154,8 @@ class Rest:
 def make_rest(
     settings: Settings,
     database: Database,
-    registry: CollectorRegistry,
+    exposition: Exposition,
+    metrics: DoorMetrics,
     trials: Trials,
     on_change: Callable[[], None],
     admit: Callable[[int], None],
@@ -160,7 +164,7 @@ def make_rest(
     """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints, ``admit``
     before a run is started: it raises a ``Refusal`` when too much waits already. ``keychain`` seals secrets.
     """
-    return Rest(settings, database, registry, trials, on_change, admit, keychain)
+    return Rest(settings, database, exposition, metrics, trials, on_change, admit, keychain)
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -13,7 +13,6 @@ from typing import Any, Final, get_args
 from urllib.parse import parse_qs
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
-from prometheus_client import CollectorRegistry, Gauge
 
 from meshhook.api import problems
 from meshhook.api.bridge import asgi_scope
@@ -45,14 +44,10 @@ Admit = Callable[[dict[str, Any]], Awaitable[None]]
 class Streams:
     """Answers every request for a live stream. ``admit`` is what every call of the API passes."""
 
-    def __init__(self, live: Live, admit: Admit, registry: CollectorRegistry) -> None:
+    def __init__(self, live: Live, admit: Admit) -> None:
         self._live = live
         self._admit = admit
         self._open: set[asyncio.Task[Any]] = set()
-        gauge = Gauge("meshhook_watchers", "Live streams that are open.", registry=registry)
-        gauge.set_function(lambda: live.watchers)
-        lagged = Gauge("meshhook_watchers_lagged", "Times a watcher was too slow, since start.", registry=registry)
-        lagged.set_function(lambda: live.lagged)
 
     def takes(self, path: str) -> bool:
         """Whether a path is that of a stream."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from time import perf_counter
 from typing import Any, Final
 
 import asyncpg
 
+from meshhook.buckets import Buckets
 from meshhook.errors import DatabaseError, NoPartition, OutcomeUnknown, Unavailable
 
 Connection = asyncpg.Connection
@@ -76,6 +78,18 @@ class Database:
         self._pool: asyncpg.Pool[Row] | None = None
         self._local = ""
         self.pooled = False
+        self.waited = Buckets()
+        """How long work waited for a connection."""
+        self.lost = 0
+        """Connections that broke while they were used."""
+
+    @property
+    def connections(self) -> tuple[int, int, int]:
+        """How many connections are used, how many are idle, and how many there may be."""
+        if self._pool is None:
+            return 0, 0, self._size
+        idle = self._pool.get_idle_size()
+        return self._pool.get_size() - idle, idle, self._size
 
     async def connect(self) -> None:
         """Open the pool.
@@ -193,14 +207,18 @@ class Database:
     async def _borrow(self) -> AsyncIterator[Connection[Row]]:
         if self._pool is None:
             raise Unavailable("the database pool is not open")
+        began = perf_counter()
         try:
             connection = await self._pool.acquire(timeout=5)
         except Exception as error:
             raise _as_unavailable(error) from error
+        finally:
+            self.waited.observe(perf_counter() - began)
         try:
             yield connection  # type: ignore[misc]
         except BaseException as error:
             if is_lost(error) or isinstance(error, (DatabaseError, asyncio.CancelledError)):
+                self.lost += is_lost(error) or isinstance(error, DatabaseError)
                 with suppress(*_LOST):  # it may have gone back to the pool by itself
                     connection.terminate()  # in what state it is nobody knows, so nobody may get it
             raise
