@@ -1,6 +1,7 @@
 -- Every run, by where it is, in one snapshot. $1: the endpoints of this run, or null for the whole database.
--- at_us is taken before the snapshot, so whatever was acknowledged by then must be counted here.
-SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint AS at_us,
+-- at_us is taken before the snapshot, so whatever was acknowledged by then must be counted here. That is the begin of the
+-- transaction: the snapshot may be as old as the moment the statement was prepared, a round trip before it is executed.
+SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint AS at_us,
        r.accepted, t.queued, t.leased, t.waiting, r.terminal
 FROM (SELECT count(*) AS accepted, count(finished_at) AS terminal
       FROM meshhook.runs
