@@ -10,8 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meshproof.judge.verdicts import Result, Verdict, Verdicts
+from meshproof.counterexample_table import tell
+from meshproof.judge.invariant import VALIDITY
+from meshproof.judge.verdicts import Result, Verdict, Verdicts, worst
 from meshproof.profiles.session import Result as RunResult
+
+STORIES_MAX = 2
+"""Of how many violated invariants a counterexample is told here; the report has all of them."""
 
 STYLES = {
     Verdict.PASS: ("pass", "bold green"),
@@ -27,6 +32,10 @@ def show(console: Console, result: RunResult) -> None:
     console.print(_families(result.verdicts))
     for shortcoming in _shortcomings(result.verdicts.results):
         console.print(shortcoming)
+    for violated in _violated(result.verdicts.results)[:STORIES_MAX]:
+        console.print()
+        for part in tell(violated):
+            console.print(part)
     console.print()
     console.print(_figures(result.summary))
     console.print()
@@ -41,16 +50,10 @@ def _families(verdicts: Verdicts) -> Table:
         table.add_column(column)
     for family, members in groupby(verdicts.results, key=lambda result: result.family):
         results = list(members)
-        worst = _worst(result.verdict for result in results)
-        label, style = STYLES[worst]
+        label, style = STYLES[worst(result.verdict for result in results)]
         checked = sum(result.checked for result in results)
         table.add_row(family, Text(label, style), str(len(results)), f"{checked:,} facts")
     return table
-
-
-def _worst(verdicts: Iterable[Verdict]) -> Verdict:
-    order = [Verdict.FAIL, Verdict.INVALID, Verdict.UNKNOWN, Verdict.PASS]
-    return min(verdicts, key=order.index)
 
 
 def _shortcomings(results: list[Result]) -> Iterable[Text]:
@@ -60,6 +63,10 @@ def _shortcomings(results: list[Result]) -> Iterable[Text]:
             yield Text(f"{label:8}", style) + Text(f"{result.name}: {result.sentence}")
             for example in result.examples[:1]:
                 yield Text(f"        for example: {example.why}", "dim")
+
+
+def _violated(results: list[Result]) -> list[Result]:
+    return [result for result in results if result.verdict is Verdict.FAIL and result.family != VALIDITY]
 
 
 def _figures(summary: dict[str, Any]) -> Table:

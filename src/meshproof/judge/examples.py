@@ -51,6 +51,18 @@ def example(facts: Facts, endpoint: str | None, delivery: str | None, run_id: An
             """SELECT * FROM claims WHERE run_id IN (SELECT unnest($1::UUID[])) ORDER BY run_id, first_seq, epoch""",
             ids,
         ),
+        leases=_lines(
+            facts,
+            """SELECT run_id, seq, epoch, owner, taken_us, until_us, ended_by, end_us
+               FROM leases WHERE run_id IN (SELECT unnest($1::UUID[])) ORDER BY run_id, seq""",
+            ids,
+        ),
+        effects=_lines(
+            facts,
+            """SELECT at_us, key, attempt, hash, answer
+               FROM effects WHERE run_id IN (SELECT unnest($1::UUID[])) ORDER BY at_us, key, attempt""",
+            ids,
+        ),
         samples=_lines(
             facts,
             """SELECT * FROM seen WHERE run_id IN (SELECT unnest($1::UUID[])) ORDER BY run_id, at_us, seq""",

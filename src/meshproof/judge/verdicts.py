@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,11 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """What is to be said of all of them together: a violation outweighs everything, and nothing is outweighed by a pass."""
+    return min(verdicts, key=[Verdict.FAIL, Verdict.INVALID, Verdict.UNKNOWN, Verdict.PASS].index)
+
+
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     """One counterexample, with what every ledger says of it. Lists are capped; texts are cut, and say so."""
 
@@ -28,6 +34,9 @@ class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     runs: list[dict[str, Any]] = []
     journal: list[dict[str, Any]] = []
     claims: list[dict[str, Any]] = []
+    leases: list[dict[str, Any]] = []
+    effects: list[dict[str, Any]] = []
+    """What the sink has received of its calls."""
     samples: list[dict[str, Any]] = []
 
 
