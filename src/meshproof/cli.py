@@ -15,6 +15,7 @@ from rich.table import Table
 from meshproof import bench, evidence, long_runs, scenarios
 from meshproof.clean_command import clean_target
 from meshproof.command import (
+    EXIT_CODES,
     PASS,
     USAGE,
     VIOLATED,
@@ -30,6 +31,7 @@ from meshproof.command import (
     console,
     fail,
     finish,
+    keep,
     tell,
 )
 from meshproof.display import Display
@@ -39,6 +41,8 @@ from meshproof.faults.schedule import ScheduleError
 from meshproof.load import trace as traces
 from meshproof.load.generator import processes_for
 from meshproof.load.shape import SHAPES, Shape
+from meshproof.measure import recording
+from meshproof.measure.commands import register
 from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
 from meshproof.plan import Arrivals
@@ -63,6 +67,7 @@ run_app = typer.Typer(no_args_is_help=True)
 app.add_typer(run_app, name="run", help="Drive an engine, then prove what became of it.")
 long_runs.add_to(run_app)
 app.command("clean")(clean_target)
+register(app)
 
 
 @run_app.command("load")
@@ -205,6 +210,7 @@ def run_faults(
 
 
 @app.command("bench")
+@recording.offered
 def run_bench(
     quick: Annotated[
         bool, typer.Option(help="A minute and a half instead of five; for a look, not for the record.")
@@ -224,11 +230,14 @@ def run_bench(
     else:
         console().print(bench.table(document))
         console().print(f"{out / 'bench.json'}", highlight=False, soft_wrap=True)
+    bounds = keep(document, as_json=as_json)
     if document["lost"]:
         fail(VIOLATED, f"{document['lost']:,} runs were acknowledged and are not stored.")
+    raise SystemExit(EXIT_CODES[bounds])
 
 
 @app.command("judge")
+@recording.offered
 def judge_again(
     folder: Annotated[Path, typer.Argument(help="Folder with the evidence of a run.", metavar="DIR")],
     as_json: AsJson = False,
@@ -331,6 +340,10 @@ def list_scenarios(as_json: Annotated[bool, typer.Option("--json", help="Print J
     for scenario in known:
         table.add_row(scenario.name, str(len(scenario.definition["nodes"])), scenario.summary)
     console().print(table)
+
+
+# Every profile can be recorded, those of other files too.
+recording.offer(run_app)
 
 
 def arrivals_named(name: str) -> Arrivals:

@@ -16,9 +16,10 @@ from rich.text import Text
 
 from meshproof import evidence, scenario_file, scenarios
 from meshproof.display import Display
-from meshproof.judge.verdicts import Verdict
+from meshproof.judge.verdicts import Verdict, Verdicts, worst
 from meshproof.load.backlog import BacklogError
 from meshproof.load.generator import GeneratorError
+from meshproof.measure import history, recording, thresholds
 from meshproof.ownership import FLAG
 from meshproof.profiles.session import Result
 from meshproof.profiles.settings import RunSettings
@@ -94,7 +95,23 @@ def finish(run: Callable[[Display, Reaper], Awaitable[Result]], *, as_json: bool
         typer.echo(json.dumps(result.summary, indent=2))
     else:
         show(console(), result)
-    raise SystemExit(EXIT_CODES[result.verdicts.verdict])
+    bounds = keep(result.summary, result.verdicts, as_json=as_json)
+    raise SystemExit(EXIT_CODES[worst([result.verdicts.verdict, bounds])])
+
+
+def keep(document: dict[str, Any], verdicts: Verdicts | None = None, *, as_json: bool) -> Verdict:
+    """Do with a run what `--thresholds`, `--junit` and `--history` ask for; the verdict is that of the thresholds."""
+    try:
+        kept = recording.keep(document, verdicts)
+    except (thresholds.ThresholdError, history.HistoryError) as error:
+        fail(USAGE, str(error))
+    said = console(stderr=as_json)
+    if kept.held:
+        said.print()
+        said.print(thresholds.table(kept.held))
+    for line in kept.said:
+        said.print(line, highlight=False, soft_wrap=True)
+    return thresholds.verdict(kept.held)
 
 
 def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> T:

@@ -17,6 +17,7 @@ FILES = (
     "analysis.json",
     "verdicts.json",
     "summary.json",
+    "histograms.json",
     "levels.json",
     "report.html",
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -51,6 +51,28 @@ LEFT JOIN events e USING (run_id)
 """
 
 
+class Stage(NamedTuple):
+    """A part of the way of a delivery: what its length is in SQL, and of which deliveries."""
+
+    table: str
+    value: str
+    when: str
+    condition: str
+
+
+STAGES = {
+    "accept_ms": Stage("sent", "reply_us - intended_us", "intended_us", "outcome = 'ok'"),
+    "queue_ms": Stage("stored", "claimed_us - accepted_us", "accepted_us", "claimed_us > 0"),
+    "end_to_end_ms": Stage(
+        "sent JOIN stored ON delivery_key = d",
+        "finished_us - intended_us",
+        "intended_us",
+        # Of the attempts of one delivery, the one that made the run.
+        "outcome = 'ok' AND NOT duplicate AND finished_us > 0",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Figures:
     """What was measured over some phases; None where the evidence does not say."""
@@ -80,16 +102,9 @@ class Evidence:
         return Figures(
             accepted_per_s=_rate(self._count("accepted_us", phases), seconds),
             completed_per_s=_rate(self._count("finished_us", phases), seconds),
-            accept_ms=self._latency("sent", "reply_us - intended_us", "intended_us", "outcome = 'ok'", phases),
-            queue_ms=self._latency("stored", "claimed_us - accepted_us", "accepted_us", "claimed_us > 0", phases),
-            end_to_end_ms=self._latency(
-                "sent JOIN stored ON delivery_key = d",
-                "finished_us - intended_us",
-                "intended_us",
-                # Of the attempts of one delivery, the one that made the run.
-                "outcome = 'ok' AND NOT duplicate AND finished_us > 0",
-                phases,
-            ),
+            accept_ms=self._latency(STAGES["accept_ms"], phases).milliseconds(),
+            queue_ms=self._latency(STAGES["queue_ms"], phases).milliseconds(),
+            end_to_end_ms=self._latency(STAGES["end_to_end_ms"], phases).milliseconds(),
             cpu_ms_per_run=cost.get("cpu_ms"),
             wal_bytes_per_run=cost.get("wal_bytes"),
             transactions_per_run=cost.get("transactions"),
@@ -98,6 +113,10 @@ class Evidence:
     def offered(self, phase: Phase) -> int:
         """How many runs there should have been of what was due in a phase: redeliveries and conflicts make none."""
         return int(self._one(f"SELECT count(*) FROM sent WHERE k = 'first' AND {_within('intended_us', [phase])}"))  # noqa: S608
+
+    def histograms(self, phases: list[Phase]) -> dict[str, Any]:
+        """The latencies of these phases together, encoded, for others to add to theirs."""
+        return {name: self._latency(stage, phases).encode() for name, stage in STAGES.items()}
 
     def rss_bytes_max(self) -> dict[str, int]:
         """The most memory each role was seen with."""
@@ -110,12 +129,11 @@ class Evidence:
     def _count(self, column: str, phases: list[Phase]) -> int:
         return int(self._one(f"SELECT count(*) FROM stored WHERE {_within(column, phases)}"))  # noqa: S608 - our own names
 
-    def _latency(
-        self, table: str, value: str, when: str, condition: str, phases: list[Phase]
-    ) -> dict[str, float] | None:
-        query = f"SELECT {value} AS value FROM {table} WHERE {condition} AND {_within(when, phases)}"  # noqa: S608 - our own names
+    def _latency(self, stage: Stage, phases: list[Phase]) -> Histogram:
+        within = _within(stage.when, phases)
+        query = f"SELECT {stage.value} AS value FROM {stage.table} WHERE {stage.condition} AND {within}"  # noqa: S608 - our own names
         values = self._connection.execute(query).fetchnumpy()["value"]
-        return Histogram.of(values.tolist()).milliseconds()
+        return Histogram.of(values.tolist())
 
     def _cost(self, phases: list[Phase]) -> dict[str, float]:
         """Cost per completed run, between the first and the last look within each phase."""

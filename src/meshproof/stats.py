@@ -63,6 +63,14 @@ class Histogram:
         figures = {name: self.percentile_us(percentile) / 1_000 for name, percentile in PERCENTILES.items()}
         return {**figures, "max": self._max_us / 1_000}
 
+    def counts_ms(self) -> dict[float, int]:
+        """How often each value was seen, in milliseconds; a bucket stands for its highest value, as percentiles do."""
+        counts = np.array(self._hdr.counts)
+        seen = np.flatnonzero(counts)
+        values = (self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(int(index))) for index in seen)
+        # No bucket stands for more than there was.
+        return {min(value, self._max_us) / 1_000: int(counts[index]) for value, index in zip(values, seen, strict=True)}
+
     def encode(self) -> dict[str, Any]:
         """As JSON data, for another process to merge."""
         return {"hdr": self._hdr.encode().decode(), "max_us": self._max_us}

@@ -39,6 +39,8 @@ KEYS = (
     "rss_bytes_max",
     "floor_runs_per_s",
     "floor_ratio",
+    "started_us",
+    "digest",
 )
 COUNTS = ("attempted", "acknowledged", "refused", "unknown", "runs", "lost", "duplicated", "wrong", "stuck")
 NO_FIGURES = Figures(None, None, None, None, None, None, None, None)
@@ -61,10 +63,14 @@ def summarise(folder: Path, judged: Judged) -> dict[str, Any]:
     """Write `summary.json`, and `levels.json` for a closed model; returns the summary."""
     plan, versions = read_document(folder / "plan.json"), _optional(folder / "versions.json") or {}
     floor = _optional(folder / "floor.json")
-    steady = phases.steady(phases.read(folder))
+    told = phases.read(folder)
+    steady = phases.steady(told)
     with open_evidence(folder) as evidence:
         figures = evidence.figures(steady) if evidence else NO_FIGURES
         rss_bytes_max = evidence.rss_bytes_max() if evidence else {}
+        if evidence:
+            # Percentiles of several runs come from their histograms, added, and never from their percentiles.
+            write_document(folder / "histograms.json", evidence.histograms(steady))
         if evidence and any(phase.level for phase in steady):
             write_document(
                 folder / "levels.json",
@@ -85,6 +91,8 @@ def summarise(folder: Path, judged: Judged) -> dict[str, Any]:
         "rss_bytes_max": rss_bytes_max,
         "floor_runs_per_s": floor_runs_per_s,
         "floor_ratio": ratio(figures.completed_per_s, floor_runs_per_s),
+        "started_us": min((phase.from_us for phase in told), default=None),
+        "digest": plan.get("digest"),
     }
     write_document(folder / "summary.json", {key: summary[key] for key in KEYS})
     return summary

@@ -22,13 +22,13 @@ _STATIC: Final = files("meshproof.report").joinpath("static")
 
 def fill(gathered: Gathered, timeline: Timeline) -> str:
     """The whole page."""
-    plot, draw = _plot_script(), _read("report.js")
+    plot, draw = plot_script(), static("report.js")
     made = partial(_made, gathered)
-    return Template(_read("report.html")).substitute(
+    return Template(static("report.html")).substitute(
         title=text(_title(gathered)),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src {_hash(plot)} {_hash(draw)}; img-src data:",
-        plot_css=_read("uplot.css"),
-        css=_read("report.css"),
+        plot_css=static("uplot.css"),
+        css=static("report.css"),
         top=text(
             map(made, (about.heading, verdict.banner, verdict.tally, about.missing, counterexamples, about.figures))
         ),
@@ -87,10 +87,10 @@ def _chart(number: int, chart: Chart) -> Markup:
     )
 
 
-def _plot_script() -> str:
+def plot_script() -> str:
     """uPlot with its licence, without the line that names where it comes from."""
-    code = _read("uplot.js")
-    licence = _read("uplot.LICENSE").strip().replace("*/", "")
+    code = static("uplot.js")
+    licence = static("uplot.LICENSE").strip().replace("*/", "")
     return f"/* uPlot 1.6.32\n{licence}\n*/\n{code.partition(chr(10))[2] if code.startswith('/*!') else code}"
 
 
@@ -98,5 +98,6 @@ def _hash(script: str) -> str:
     return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
-def _read(name: str) -> str:
+def static(name: str) -> str:
+    """A file that pages are made of."""
     return _STATIC.joinpath(name).read_text(encoding="utf-8")
