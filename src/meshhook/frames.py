@@ -14,9 +14,9 @@ from uuid import UUID
 import msgspec
 
 HEARTBEAT: Final = b":\n\n"
-_TYPE: Final = re.compile(r'\{"type" ?: ?"([a-z._]+)"')
+_TYPE: Final = re.compile(rb'\{"type" ?: ?"([a-z._]+)"')
 _CURSOR: Final = re.compile(r"(\d{1,18})\.(\d{1,9})\.(\d{1,9})")
-_LINE_ENDS: Final = str.maketrans("\r\n", "  ")
+_LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 _events: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -65,20 +65,23 @@ class Frame(NamedTuple):
 
 def frames_of(written: Written) -> list[Frame]:
     """Every event of a journal row."""
-    at = msgspec.json.encode(written.at).decode()
+    position, at = written.position, msgspec.json.encode(written.at).decode()
     head = (
         f'{{"run_id":"{written.run_id}","workflow":"{written.workflow}","run_status":"{written.status or "queued"}",'
         f'"epoch":{written.epoch},"at":{at},"seq":'
-    )
+    ).encode()
+    lead = b"id: " if position is None else b"id: %d.%d." % (position.place, position.ordinal)
     made: list[Frame] = []
     for index, raw in enumerate(_events.decode(written.events)):
-        # A line end is a letter of no JSON string, but may stand between the parts of what a sender sent.
-        event = bytes(raw).decode().translate(_LINE_ENDS)
-        seq = written.seq + index
-        order: Position | int = seq if written.position is None else written.position._replace(event=index + 1)
-        type = _TYPE.match(event)
-        text = f"id: {order}\ndata: {head}{seq},{event[1:]}\n\n"
-        made.append(Frame(order, type[1] if type else "", text.encode()))
+        event = bytes(raw)
+        if b"\n" in event or b"\r" in event:
+            # A line end is a letter of no JSON string, but may stand between the parts of what a sender sent.
+            event = event.translate(_LINE_ENDS)
+        type, seq = _TYPE.match(event), written.seq + index
+        order = seq if position is None else Position(position.place, position.ordinal, index + 1)
+        number = seq if position is None else index + 1
+        text = b"%b%d\ndata: %b%d,%b\n\n" % (lead, number, head, seq, event[1:])
+        made.append(Frame(order, type[1].decode() if type else "", text))
     return made
 
 

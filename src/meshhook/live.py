@@ -1,11 +1,11 @@
 """What happens, told as it commits: one tailer of the feed for all watchers of a process, and the story of one watcher.
 
     feed (Postgres) ──page──► Tailer ──chunk──► Buffer ──► stream() ──► one connection
-                                                   └ full: lagged ► stream() reads the database itself, until it has caught up
+                                                   └ full: lagged ► stream() reads what was missed, until it has caught up
 
-A watcher begins *behind*: what he has missed is read from the database, a page at a time, as fast as he takes it. Then he is
-attached to the tailer, reads the little that came meanwhile, and goes on *live*. Where one begins and the other ends nothing
-can be lost or told twice, for both know the place of every event.
+A watcher begins *behind*: what he has missed is read a page at a time, as fast as he takes it; from the tailer's memory if it was
+told a moment ago, from the database otherwise. Then he is attached to the tailer and goes on *live*. Where one begins and the
+other ends nothing can be lost or told twice, for both know the place of every event.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import structlog
 from meshhook.errors import DatabaseError, Refusal
 from meshhook.feed import Feed
 from meshhook.frames import HEARTBEAT, Position, frames_of, mark, notice, retry
-from meshhook.sources import PAGE_BYTES, FeedSource, RunSource, Source
+from meshhook.sources import PAGE_BYTES, Batch, FeedSource, RunSource, Source
 from meshhook.tailer import BUSY_S, Tailer
-from meshhook.watching import Buffer, Filter, Order, RunOf
+from meshhook.watching import Buffer, Filter, RunOf
 
 _log = structlog.get_logger("meshhook.live")
 
@@ -83,7 +83,7 @@ class Live:
         told = [frame.order for row in page.rows for frame in frames_of(row)]
         if page.ended and after > 0 and max(told, default=0) <= after:  # type: ignore[operator]
             return None
-        return RunSource(self._feed, RunOf(project_id, UUID(id)), after)
+        return RunSource(self._feed, RunOf(project_id, UUID(id)), after, page)
 
     async def stream(self, source: Source, may_go_on: Callable[[], Awaitable[None]]) -> AsyncGenerator[bytes, None]:
         """What to send to one watcher, from ``source.at`` on, until the run has ended or this process stops.
@@ -96,20 +96,21 @@ class Live:
         self._buffers.add(buffer)
         self._by_project[source.wanted.project_id] += 1
         try:
-            yield retry(random.randint(*_RETRY_MS)) + mark(source.at)
-            while not buffer.is_closed():
-                async for text in self._behind(source, buffer):
-                    yield text
-                async for text in self._live(source, buffer, may_go_on):
-                    yield text
-                if buffer.lagged and not buffer.is_closed():
-                    self.lagged += 1
-                    self._tailer.detach(buffer)
-                    yield notice(
-                        "lagged", source.at, detail="You read too slowly; the stream goes on from the database."
-                    )
-            if self.closing:  # not all at once
-                yield retry(random.randint(*_RETRY_MS))
+            with self._tailer.needed():
+                yield retry(random.randint(*_RETRY_MS)) + mark(source.at)
+                while not buffer.is_closed():
+                    async for text in self._behind(source, buffer):
+                        yield text
+                    async for text in self._live(source, buffer, may_go_on):
+                        yield text
+                    if buffer.lagged and not buffer.is_closed():
+                        self.lagged += 1
+                        self._tailer.detach(buffer)
+                        yield notice(
+                            "lagged", source.at, detail="You read too slowly; you are told all that you missed."
+                        )
+                if self.closing:  # not all at once
+                    yield retry(random.randint(*_RETRY_MS))
         finally:
             self._tailer.detach(buffer)
             self._buffers.discard(buffer)
@@ -126,33 +127,38 @@ class Live:
     async def _behind(self, source: Source, buffer: Buffer) -> AsyncGenerator[bytes, None]:
         """What was missed, until the tailer has taken over. Closes the buffer when a run has ended."""
         buffer.restart()
-        since: Order | None = None
+        attached = False
         while not buffer.is_closed():
-            try:
-                async with self._catching_up:
-                    batch = await source.read()
-            except DatabaseError:
-                yield HEARTBEAT
-                await asyncio.sleep(_RETRY_S)
-                continue
+            if (batch := self._joined(source, buffer)) is not None:
+                attached = not batch.more
+            else:
+                try:
+                    async with self._catching_up:
+                        batch = await source.read()
+                except DatabaseError:
+                    yield HEARTBEAT
+                    await asyncio.sleep(_RETRY_S)
+                    continue
             moved, source.at = batch.upto != source.at, batch.upto
             if text := batch.text or (mark(source.at) if batch.more else b""):
                 yield text
             if batch.ended:
                 buffer.close()
-                return
-            if batch.more:
-                continue
-            if since is not None:
-                # The end of the feed can be seen a little earlier than the tailer saw it: never begin below where it stands.
-                if not isinstance(source.at, Position) or source.at >= since:  # type: ignore[operator]
+            elif not batch.more:
+                if attached:
                     return
-                if not moved:
+                if isinstance(source.wanted, RunOf):  # what comes between the two is read once more
+                    self._tailer.attach(buffer)
+                    attached = True
+                elif not moved:  # the end of the feed can be seen a little earlier than the tailer saw it
                     await asyncio.sleep(BUSY_S)
-                continue
-            self._tailer.attach(buffer)
-            while (since := await self._tailer.placed(self._heartbeat_s)) is None and not buffer.is_closed():
-                yield HEARTBEAT
+                while await self._tailer.placed(self._heartbeat_s) is None and not buffer.is_closed():
+                    yield HEARTBEAT
+
+    def _joined(self, source: Source, buffer: Buffer) -> Batch | None:
+        if isinstance(source.wanted, Filter) and isinstance(source.at, Position):
+            return self._tailer.join(buffer, source.wanted, source.at)
+        return None
 
     async def _live(
         self, source: Source, buffer: Buffer, may_go_on: Callable[[], Awaitable[None]]
@@ -181,7 +187,13 @@ class Live:
                 return  # what is behind it, and the end, is read from the database
 
     def _sign_of_life(self, source: Source, buffer: Buffer) -> bytes:
-        if isinstance(source.at, Position) and buffer.upto is not None and buffer.upto > source.at:
+        """With the cursor of what was not for him, unless something was found while he was asked whether he may go on."""
+        if (
+            isinstance(source.at, Position)
+            and buffer.is_empty()
+            and buffer.upto is not None
+            and buffer.upto > source.at
+        ):
             source.at = buffer.upto
             return mark(source.at)
         return HEARTBEAT

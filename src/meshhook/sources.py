@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from meshhook.feed import Feed
+from meshhook.feed import Feed, RunPage
 from meshhook.frames import Frame, Position, frames_of, notice
 from meshhook.watching import Filter, Order, RunOf, Wanted
 
@@ -70,17 +70,21 @@ class FeedSource:
 class RunSource:
     """The events of one run, from its journal, which is never forgotten before the run is."""
 
-    def __init__(self, feed: Feed, wanted: RunOf, at: int) -> None:
+    def __init__(self, feed: Feed, wanted: RunOf, at: int, first: RunPage | None = None) -> None:
+        """``first`` is the page behind ``at``, where it has been read already."""
         self._feed = feed
         self.wanted: Wanted = wanted
         self._run = wanted
         self.at: Order = at
+        self._first = first
 
     async def read(self) -> Batch:
         """What comes next; behind the last event of a run that has ended, the notice ``end``."""
         at = self.at
         assert isinstance(at, int)
-        page = await self._feed.run_page(self._run.project_id, str(self._run.run_id), at, PAGE_BYTES)
+        page, self._first = self._first, None
+        if page is None:
+            page = await self._feed.run_page(self._run.project_id, str(self._run.run_id), at, PAGE_BYTES)
         frames = [frame for row in page.rows for frame in frames_of(row)]
         upto = max(at, frames[-1].order) if frames else at
         frames = [frame for frame in frames if frame.order > at]  # type: ignore[operator]

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import UUID
 
 import structlog
 
 from meshhook.errors import DatabaseError
-from meshhook.feed import Feed, Page
-from meshhook.frames import Frame, Position, frames_of
+from meshhook.feed import Feed
+from meshhook.frames import Position, Written, frames_of
+from meshhook.recent import Passage, Recent
+from meshhook.sources import PAGE_BYTES, Batch
 from meshhook.watching import Buffer, Chunk, Filter, Wanted
 
 _log = structlog.get_logger("meshhook.live")
 
 BUSY_S: Final = 0.03
-"""How often the feed is read while things happen."""
+BUSY_S_MAX: Final = 0.1
+"""How often the feed is read while things happen: seldom enough that no more is written to watchers than ``_WRITES_A_S``, each of
+which costs about the same, however much it tells."""
+
+_WRITES_A_S: Final = 2_000
 
 _BUSY_FOR_S: Final = 2.0
 _PAGE_BYTES: Final = 4 * 1024 * 1024
@@ -44,18 +50,31 @@ class Tailer:
         self._filters: defaultdict[Filter, set[Buffer]] = defaultdict(set)
         self._runs: defaultdict[UUID, set[Buffer]] = defaultdict(set)
         self._attached: set[Buffer] = set()
+        self._recent = Recent()
         self._position: Position | None = None
         self._placed = asyncio.Event()
+        self._needed = 0
         self._wanted = asyncio.Event()
         self._wake = asyncio.Event()
         self._busy_until = 0.0
         self.read = 0
 
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """While this is open the feed is read."""
+        self._needed += 1
+        self._wanted.set()
+        try:
+            yield
+        finally:
+            self._needed -= 1
+            if not self._needed:
+                self._wanted.clear()
+
     def attach(self, buffer: Buffer) -> None:
         """From where the tailer stands on, tell this one too; see ``placed``."""
         self._attached.add(buffer)
         self._all_of(buffer.wanted).add(buffer)
-        self._wanted.set()
 
     def detach(self, buffer: Buffer) -> None:
         """Tell this one nothing any more."""
@@ -64,8 +83,22 @@ class Tailer:
         among.discard(buffer)
         if not among:
             self._forget(buffer.wanted)
-        if not self._attached:
-            self._wanted.clear()
+
+    def join(self, buffer: Buffer, filter: Filter, at: Position) -> Batch | None:
+        """What was told lately behind a position, a page at most. With the last page the buffer is attached: nothing comes between.
+
+        ``None``: that was too long ago, or the tailer does not know where it stands; the database does.
+        """
+        if self._position is None:
+            return None
+        if at >= self._position:
+            self.attach(buffer)
+            return Batch([], at, more=False)
+        if (told := self._recent.behind(at, filter, PAGE_BYTES)) is None:
+            return None
+        if not told.more:
+            self.attach(buffer)
+        return Batch(*told)
 
     async def placed(self, timeout_s: float) -> Position | None:
         """Where the tailer stands; ``None`` when it does not know in time, for the database is away."""
@@ -83,8 +116,7 @@ class Tailer:
                 while self._wanted.is_set():
                     await self._follow()
             finally:
-                self._position = None
-                self._placed.clear()
+                self._lose_place()
                 if listening is not None:
                     listening.cancel()
 
@@ -102,58 +134,56 @@ class Tailer:
             _log.warning("the feed can't be read, and is tried again", error=str(error))
             await asyncio.sleep(_RETRY_S)
             return
-        self._tell(self._position, page)
-        self._position = page.upto
         if page.forgotten:  # the database was away for longer than the feed is kept
-            self._position = None
-        elif not page.more:
-            await self._pause(busy=bool(page.rows))
+            self._lose_place()
+            for buffer in self._attached:
+                buffer.lag()
+            return
+        reached = self._tell(Passage(self._position, page.upto, page.rows), page.rows)
+        self._position = page.upto
+        if not page.more:
+            await self._pause(min(max(BUSY_S, reached / _WRITES_A_S), BUSY_S_MAX), busy=bool(page.rows))
 
-    async def _pause(self, *, busy: bool) -> None:
+    def _lose_place(self) -> None:
+        self._position = None
+        self._placed.clear()
+        self._recent.clear()
+
+    async def _pause(self, busy_s: float, *, busy: bool) -> None:
         now = time.monotonic()
         if busy:
             self._busy_until = now + _BUSY_FOR_S
         if now < self._busy_until:  # however often we are woken
-            await asyncio.sleep(BUSY_S)
+            await asyncio.sleep(busy_s)
             return
         self._wake.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._poll_s):
                 await self._wake.wait()
 
-    def _tell(self, start: Position, page: Page) -> None:
-        self.read += len(page.rows)
-        if page.forgotten:
-            for buffer in self._attached:
-                buffer.lag()
-            return
-        wanted = self._sort(page)
-        for filter, frames in wanted.items():
-            chunk = Chunk(frames, start, page.upto)
-            for buffer in self._filters[filter]:
-                buffer.put(chunk)
+    def _tell(self, passage: Passage, rows: list[Written]) -> int:
+        """Tell everybody what he wants; returns how many were reached. Work is done for each kind of watcher, not for each."""
+        self.read += len(rows)
+        self._recent.add(passage)
+        reached = sum(self._tell_run(row) for row in rows if row.run_id in self._runs)
+        for filter, buffers in self._filters.items():
+            if (chunk := passage.chunk(filter)).frames:
+                reached += len(buffers)
+                for buffer in buffers:
+                    buffer.put(chunk)
         for buffer in self._attached:
-            buffer.upto = page.upto
+            buffer.upto = passage.end
+        return reached
 
-    def _sort(self, page: Page) -> dict[Filter, list[Frame]]:
-        """Which frames go to whom; those of a run that is watched by itself go there at once."""
-        by_project: defaultdict[int, list[Filter]] = defaultdict(list)
-        for filter in self._filters:
-            by_project[filter.project_id].append(filter)
-        wanted: defaultdict[Filter, list[Frame]] = defaultdict(list)
-        for row in page.rows:
-            takers = [filter for filter in by_project.get(row.project_id, ()) if filter.takes(row)]
-            if takers:
-                frames = frames_of(row)
-                for filter in takers:
-                    if picked := filter.pick(frames):
-                        wanted[filter] += picked
-            if row.run_id in self._runs and (own := frames_of(row._replace(position=None))):
-                chunk = Chunk(own, row.seq - 1, own[-1].order, row.finished)
-                for buffer in self._runs[row.run_id]:
-                    if buffer.wanted.project_id == row.project_id:
-                        buffer.put(chunk)
-        return wanted
+    def _tell_run(self, row: Written) -> int:
+        """Tell those who watch one run by itself."""
+        if not (frames := frames_of(row._replace(position=None))):
+            return 0
+        chunk = Chunk(frames, row.seq - 1, frames[-1].order, row.finished)
+        takers = [buffer for buffer in self._runs[row.run_id] if buffer.wanted.project_id == row.project_id]
+        for buffer in takers:
+            buffer.put(chunk)
+        return len(takers)
 
     def _all_of(self, wanted: Wanted) -> set[Buffer]:
         return self._filters[wanted] if isinstance(wanted, Filter) else self._runs[wanted.run_id]

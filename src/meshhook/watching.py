@@ -115,6 +115,10 @@ class Buffer:
         """Whether what is found comes here."""
         return not self.lagged and not self._closed
 
+    def is_empty(self) -> bool:
+        """Whether he has taken all that was found."""
+        return not self._chunks
+
     def restart(self) -> None:
         """As new."""
         self.lagged = False

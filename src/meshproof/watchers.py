@@ -298,14 +298,15 @@ async def stored_events(reader: Reader, names: list[str]) -> dict[str, set[Key]]
     return stored
 
 
-async def main(scale: Scale) -> int:
-    """Measure with an engine of its own."""
+async def main(scale: Scale, package: Path | None = None) -> int:
+    """Measure with an engine of its own, from the folder `package` if there is one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
     with tempfile.TemporaryDirectory(prefix="meshproof-watchers-") as made, Reaper() as reaper:
         logs = Path(made)
-        target = Embedded(workers=1, incidents=Incidents(logs / "incidents.ndjson"), reaper=reaper, logs=logs / "logs")
+        incidents = Incidents(logs / "incidents.ndjson")
+        target = Embedded(workers=1, incidents=incidents, reaper=reaper, logs=logs / "logs", package=package)
         try:
             await target.start()
             found = await measure(target, target.dsn, scale)
@@ -315,8 +316,8 @@ async def main(scale: Scale) -> int:
     return 0 if found["exact"] else 1
 
 
-def arguments() -> Scale:
-    """What the command line says."""
+def arguments() -> tuple[Scale, Path | None]:
+    """What the command line says: the scale, and where the engine is."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     for name, kind in (
         ("watchers", int),
@@ -327,8 +328,11 @@ def arguments() -> Scale:
     ):
         attribute = name.replace("-", "_")
         parser.add_argument(f"--{name}", type=kind, default=getattr(Scale, attribute), dest=attribute)
-    return Scale(**vars(parser.parse_args()))
+    parser.add_argument("--package", type=Path, help="a folder with another engine in it, to compare the two")
+    given = vars(parser.parse_args())
+    package = given.pop("package")
+    return Scale(**given), package
 
 
 if __name__ == "__main__":
-    sys.exit(uvloop.run(main(arguments())))
+    sys.exit(uvloop.run(main(*arguments())))
