@@ -170,7 +170,7 @@ def run_faults(
         str,
         typer.Option("--faults", help=f"What is done to the engine: some of {', '.join(KINDS)}; `all`, or `quick`."),
     ] = "all",
-    quick: Annotated[bool, typer.Option(help="Half a minute, with the most important faults.")] = False,
+    quick: Annotated[bool, typer.Option(help="Under a minute, with the most important faults.")] = False,
     rate: Annotated[float, typer.Option(min=0.1, max=100_000, help="Requests a second, on average.")] = FAULTS_RATE,
     duration: Annotated[
         float | None, typer.Option(min=1, help="Seconds of the steady phase; else as long as these faults take.")
@@ -194,12 +194,14 @@ def run_faults(
         out=out,
         workers=workers,
         rate=rate,
-        duration_s=duration or faults.duration_for(seed, asked, slack=1.0 if quick else faults.SLACK),
+        duration_s=duration or faults.duration_for(seed, asked, slack=faults.SLACK),
         warmup_s=warmup,
         arrivals=arrivals_named(arrivals),
         generators=processes_for(cores(), rate),
         faults=asked,
         lease_s=faults.LEASE_S,
+        lead_s=faults.LEAD_S,
+        calm_s=faults.CALM_S,
     )
     try:
         faults.faults_of(settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -91,41 +90,6 @@ def is_zombie(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def test_killing_the_api_and_the_worker_in_mid_run_ends_in_a_proof_with_honest_unknowns(tmp_path: Path) -> None:
-    out = tmp_path / "evidence"
-    arguments = ("--rate", "150", "--duration", "6", "--warmup", "1", "--seed", "11", "--out", out)
-    with meshproof("run", "load", *arguments) as run:
-        eventually("acknowledged requests", lambda: acknowledged(out) > 100)
-        for word in ("serve", "work"):
-            family(run)[word].kill()
-            before = acknowledged(out)
-            eventually("more of them", lambda before=before: acknowledged(out) > before + 50)
-        started = list(family(run).values())
-        said, _ = run.communicate()
-    summary = assert_proved(out)
-    assert run.returncode == (0 if summary["valid"] else 3), said
-    assert str(out / "report.html") in said
-    assert (out / "report.html").stat().st_size > 10_000
-    incidents = Counter((line["role"], line["what"]) for line in read_lines(out / "incidents.ndjson"))
-    assert incidents == {
-        ("api", "ended unexpectedly (killed by SIGKILL)"): 1,
-        ("api", "started again"): 1,
-        ("worker", "ended unexpectedly (killed by SIGKILL)"): 1,
-        ("worker", "started again"): 1,
-    }
-    assert summary["attempted"] == read_document(out / "plan.json")["attempts"]
-    assert summary["attempted"] == summary["acknowledged"] + summary["refused"] + summary["unknown"]
-    # Refused: the connections that were refused while the API was down, and the conflicting bodies, as they must be.
-    assert summary["refused"] > 0
-    assert (summary["lost"], summary["duplicated"], summary["wrong"], summary["stuck"]) == (0, 0, 0, 0)
-    assert summary["floor_runs_per_s"] > 0
-    documented(out)
-    assert_nothing_is_left(started, out)
-
-    judged_again = subprocess.run([MESHPROOF, "judge", out, "--json"], capture_output=True, text=True, check=False)
-    assert json.loads(judged_again.stdout)["verdict"] == summary["verdict"]
 
 
 def test_calls_of_a_worker_that_is_killed_are_made_again_under_the_same_key(tmp_path: Path) -> None:

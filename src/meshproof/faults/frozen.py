@@ -13,6 +13,8 @@ from meshproof.faults.fault import Evidence, Fault
 from meshproof.faults.scene import Scene
 from meshproof.supervise import ProcessError, Supervised
 
+TRIES_MAX = 20
+
 
 class FreezeWorker(Fault):
     """A worker is frozen until its leases have run out, then goes on."""
@@ -24,15 +26,24 @@ class FreezeWorker(Fault):
     async def aim(self, scene: Scene) -> str:
         self.frozen = False
         self.process = scene.worker(self.draw.below(64))
-        pid = self.process.pid
-        self.before = await scene.eye.aim(lambda seen: seen.held_by(pid) > 0 or (not seen.held and bool(seen.live)))
-        return f"worker (process {pid})"
+        await self._until_it_holds(scene)
+        return f"worker (process {self.process.pid})"
 
     async def begin(self, scene: Scene) -> None:
+        # Between the look and the signal it went on, and may hold nothing any more: then it is let go, and tried again.
+        for _ in range(TRIES_MAX):
+            self.pid = self.process.strike(signal.SIGSTOP)
+            self.frozen = True
+            self.before = await scene.eye.look()
+            if self.before.held_by(self.pid) > 0:
+                return
+            thaw(self.process, self.pid)
+            await self._until_it_holds(scene)
         self.pid = self.process.strike(signal.SIGSTOP)
-        self.frozen = True
-        # What it did between the look and the signal is done; from here on it does nothing.
-        self.before = await scene.eye.look()
+
+    async def _until_it_holds(self, scene: Scene) -> None:
+        pid = self.process.pid
+        await scene.eye.aim(lambda seen: seen.held_by(pid) > 0 or (not seen.held and bool(seen.live)))
 
     async def end(self, scene: Scene) -> None:
         if self.frozen:

@@ -26,17 +26,18 @@ class Network(Fault):
         return {"database": "engine ↔ Postgres", "api": "senders ↔ API"}[self.wire]
 
     async def begin(self, scene: Scene) -> None:
-        self.strike(self.proxy)
+        self.weather = self.strike(self.proxy)
+        self.proxy.begin(self.weather)
 
     async def end(self, scene: Scene) -> None:
-        self.proxy.heal()
+        self.proxy.end(self.weather)
         self.hits = self.proxy.counts[self.counted] - self.counts_before
 
     async def evidence(self, scene: Scene) -> Evidence:
         return Evidence(self.hits > 0, f"{self.hits} {self.says}", {self.counted: self.hits})
 
-    def strike(self, proxy: Proxy) -> None:
-        """Do it."""
+    def strike(self, proxy: Proxy) -> Weather:
+        """Do it; returns the weather from now on."""
         raise NotImplementedError
 
     async def _is_at_work(self) -> bool:
@@ -52,13 +53,11 @@ class Slow(Network):
     counted = "delayed"
     says = "pieces were delayed"
 
-    def strike(self, proxy: Proxy) -> None:
-        proxy.change(
-            Weather(
-                latency_s=0.002 + 0.013 * self.draw.unit(),
-                jitter_s=0.03 * self.draw.unit(),
-                bytes_per_s=2_000_000.0,
-            )
+    def strike(self, proxy: Proxy) -> Weather:
+        return Weather(
+            latency_s=0.002 + 0.013 * self.draw.unit(),
+            jitter_s=0.03 * self.draw.unit(),
+            bytes_per_s=2_000_000.0,
         )
 
 
@@ -68,8 +67,9 @@ class Reset(Network):
     counted = "reset"
     says = "connections were reset while a reply was due"
 
-    def strike(self, proxy: Proxy) -> None:
+    def strike(self, proxy: Proxy) -> Weather:
         proxy.reset_all()
+        return Weather()
 
 
 class Silent(Network):
@@ -79,8 +79,8 @@ class Silent(Network):
     counted = "held"
     says = "pieces or due replies were held back"
 
-    def strike(self, proxy: Proxy) -> None:
-        proxy.change(Weather(silent=True))
+    def strike(self, proxy: Proxy) -> Weather:
+        return Weather(silent=True)
 
 
 class HalfOpen(Network):
@@ -90,8 +90,13 @@ class HalfOpen(Network):
     counted = "half_open"
     says = "connections were left half open while a reply was due"
 
-    def strike(self, proxy: Proxy) -> None:
+    def strike(self, proxy: Proxy) -> Weather:
         proxy.leave_half_open()
+        return Weather()
+
+    async def end(self, scene: Scene) -> None:
+        self.proxy.reset_half_open()
+        await super().end(scene)
 
 
 class Cut(Network):
@@ -101,8 +106,8 @@ class Cut(Network):
     counted = "cut"
     says = "replies were cut in their middle"
 
-    def strike(self, proxy: Proxy) -> None:
-        proxy.change(Weather(cut_replies=self.draw.between(2, 5)))
+    def strike(self, proxy: Proxy) -> Weather:
+        return Weather(cut_replies=self.draw.between(2, 5))
 
     async def end(self, scene: Scene) -> None:
         # Where there is little traffic, the last of them may still be to come.

@@ -27,9 +27,9 @@ LINGER_NOT: Final = struct.pack("ii", 1, 0)
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Weather:
-    """What happens to the bytes of every connection, now."""
+    """What happens to the bytes of every connection while it lasts. Each is somebody's own, and several may last at once."""
 
     latency_s: float = 0.0
     jitter_s: float = 0.0
@@ -71,7 +71,7 @@ class Proxy:
         self._serving: set[asyncio.Task[None]] = set()
         self._clear = asyncio.Event()
         self._clear.set()
-        self._weather = Weather()
+        self._weathers: list[Weather] = []
         self._server: asyncio.Server | None = None
         self.counts: Counter[str] = Counter()
         """What has happened to bytes and connections: `delayed`, `held`, `cut`, `reset`, `half_open`; those in the middle of
@@ -95,25 +95,30 @@ class Proxy:
         """Break everything."""
         if self._server is not None:
             self._server.close()
-        self.heal()
+        for weather in list(self._weathers):
+            self.end(weather)
         for line in list(self._lines):
             line.reset()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    def change(self, weather: Weather) -> None:
-        """Another weather from now on."""
-        self._weather = weather
+    def begin(self, weather: Weather) -> None:
+        """This weather as well, from now on."""
+        self._weathers.append(weather)
         if weather.silent:
             self._clear.clear()
             self.counts["held"] += self.due
-        else:
+
+    def end(self, weather: Weather) -> None:
+        """This weather is over; what others have begun goes on."""
+        if weather in self._weathers:
+            self._weathers.remove(weather)
+        if not any(other.silent for other in self._weathers):
             self._clear.set()
 
-    def heal(self) -> None:
-        """Fair weather. Connections that were left half open are reset: their owners would wait for ever."""
-        self.change(Weather())
+    def reset_half_open(self) -> None:
+        """Reset what was left half open: whoever opened it would wait for ever."""
         for line in list(self._lines):
             if line.is_half_open:
                 line.reset()
@@ -165,23 +170,24 @@ class Proxy:
                 if not is_reply:
                     line.is_due = True
                 await self._pass_weather(len(data))
-                if is_reply and self._weather.cut_replies > 0 and line.is_due:
+                if is_reply and line.is_due and self._cuts():
                     self._cut(line, data)
                     return
                 line.is_due = line.is_due and not is_reply
                 writer.write(data)
                 await writer.drain()
         if line.is_half_open:
-            # The one who opened it hears nothing of this, until the weather is fair again.
+            # The one who opened it hears nothing of this, until it is reset.
             return
         with suppress(OSError, RuntimeError):
             writer.close()
 
     async def _pass_weather(self, size: int) -> None:
-        weather = self._weather
-        wait_s = weather.latency_s + self._draw.unit() * weather.jitter_s
-        if weather.bytes_per_s:
-            wait_s += size / weather.bytes_per_s
+        wait_s = 0.0
+        for weather in self._weathers:
+            wait_s += weather.latency_s + self._draw.unit() * weather.jitter_s
+            if weather.bytes_per_s:
+                wait_s += size / weather.bytes_per_s
         if wait_s:
             self.counts["delayed"] += 1
             await asyncio.sleep(wait_s)
@@ -189,8 +195,15 @@ class Proxy:
             self.counts["held"] += 1
             await self._clear.wait()
 
+    def _cuts(self) -> bool:
+        """Whether the reply that is coming is to be cut."""
+        for weather in self._weathers:
+            if weather.cut_replies > 0:
+                weather.cut_replies -= 1
+                return True
+        return False
+
     def _cut(self, line: Line, data: bytes) -> None:
-        self._weather.cut_replies -= 1
         self.counts["cut"] += 1
         line.down.write(data[: len(data) // 2])
         line.reset()

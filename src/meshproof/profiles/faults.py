@@ -24,8 +24,8 @@ from meshproof.target import Embedded, Target
 # Before the first fault the backlog is what it is without any; after the last one everybody must be seen to work again.
 LEAD_S = 3.0
 CALM_S = 6.0
-# Restarts take longer where other work goes on.
-SLACK = 1.3
+# Restarts take longer where other work goes on. What time is left is for a second turn.
+SLACK = 1.5
 # Short, since a frozen worker must be frozen for longer.
 LEASE_S = 4.0
 
@@ -66,13 +66,13 @@ def plan_of(settings: RunSettings) -> Plan:
 
 def faults_of(settings: RunSettings) -> tuple[Planned, ...]:
     """The faults. Raises ScheduleError when they do not fit into the load."""
-    from_s = settings.warmup_s + LEAD_S
+    from_s = settings.warmup_s + settings.lead_s
     return schedule(settings.seed, settings.faults, KINDS, from_s, end_s(settings), settings.lease_s)
 
 
 def end_s(settings: RunSettings) -> float:
     """When the engine has to be whole again, from the start of the load."""
-    return settings.warmup_s + settings.duration_s - CALM_S
+    return settings.warmup_s + settings.duration_s - settings.calm_s
 
 
 def duration_for(seed: int, faults: tuple[str, ...], slack: float) -> float:

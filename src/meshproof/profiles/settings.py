@@ -65,6 +65,10 @@ class RunSettings:
     """A folder with a copy of the engine, to be driven in place of the one that is installed."""
     faults: tuple[str, ...] = ()
     """What is done to the engine meanwhile, by the names of meshproof.faults."""
+    lead_s: float = 0.0
+    """Seconds of load before the first of them,"""
+    calm_s: float = 0.0
+    """and after the last."""
     backlog: int | None = None
     """How many runs of the backlog of the scenario are to stand; None takes what the scenario says."""
     lease_s: float = LEASE_S

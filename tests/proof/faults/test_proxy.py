@@ -90,12 +90,27 @@ async def test_in_fair_weather_everything_gets_through_and_nothing_is_counted() 
 async def test_slow_pieces_arrive_late_and_in_their_order() -> None:
     async with echo() as port, proxied(port) as proxy:
         client = await Client().open(proxy)
-        proxy.change(Weather(latency_s=0.02, jitter_s=0.02, bytes_per_s=1e6))
+        proxy.begin(Weather(latency_s=0.02, jitter_s=0.02, bytes_per_s=1e6))
         began = asyncio.get_running_loop().time()
         for number in range(3):
             assert await client.ask(b"%d\n" % number) == b"%d\n" % number
         assert asyncio.get_running_loop().time() - began >= 6 * 0.02
         assert proxy.counts["delayed"] == 6
+        client.close()
+
+
+async def test_weather_ends_alone_and_leaves_what_others_began() -> None:
+    async with echo() as port, proxied(port) as proxy:
+        client = await Client().open(proxy)
+        slow, other = Weather(latency_s=0.001), Weather(silent=True)
+        proxy.begin(slow)
+        proxy.begin(other)
+        proxy.end(other)
+        assert await client.ask() == b"hello\n"
+        assert proxy.counts["delayed"] == 2
+        proxy.end(slow)
+        assert await client.ask() == b"hello\n"
+        assert proxy.counts["delayed"] == 2
         client.close()
 
 
@@ -116,18 +131,19 @@ async def test_what_a_black_hole_took_arrives_when_it_is_over() -> None:
     async with echo() as port, proxied(port) as proxy:
         client = await Client().open(proxy)
         assert await client.ask() == b"hello\n"
-        proxy.change(Weather(silent=True))
+        silence = Weather(silent=True)
+        proxy.begin(silence)
         client.writer.write(b"lost?\n")
         await until_due(proxy)
         async with asyncio.timeout(BOUND_S):
             while not proxy.counts["held"]:
                 await asyncio.sleep(0)
-        proxy.heal()
+        proxy.end(silence)
         assert await client.hear() == b"lost?\n"
         client.close()
 
 
-async def test_a_half_open_connection_says_nothing_until_it_is_healed() -> None:
+async def test_a_half_open_connection_says_nothing_until_it_is_reset() -> None:
     async with echo(answers=False) as port, proxied(port) as proxy:
         client = await Client().open(proxy)
         client.writer.write(b"hello\n")
@@ -138,7 +154,7 @@ async def test_a_half_open_connection_says_nothing_until_it_is_healed() -> None:
         other = await Client().open(proxy)
         other.close()
         assert not hearing.done()
-        proxy.heal()
+        proxy.reset_half_open()
         with pytest.raises(ConnectionResetError):
             await hearing
 
@@ -146,7 +162,7 @@ async def test_a_half_open_connection_says_nothing_until_it_is_healed() -> None:
 async def test_a_reply_is_cut_in_its_middle_and_the_next_one_is_whole_again() -> None:
     async with echo() as port, proxied(port) as proxy:
         client = await Client().open(proxy)
-        proxy.change(Weather(cut_replies=1))
+        proxy.begin(Weather(cut_replies=1))
         with pytest.raises(ConnectionResetError):
             await client.ask(b"0123456789\n")
         assert proxy.counts["cut"] == 1
