@@ -54,6 +54,10 @@ class Display:
         self._finish_step()
         self._step, self._note, self._step_began = what, "", time.monotonic()
 
+    def finish(self) -> None:
+        """The step is over, and none follows at once."""
+        self._finish_step()
+
     def note(self, what: str) -> None:
         """What came of the step; shown behind it."""
         self._note = what

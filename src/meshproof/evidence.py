@@ -21,6 +21,7 @@ FILES = (
     "levels.json",
     "report.html",
 )
+SERIES_FILES = ("series.json", "summary.json", "report.html")
 
 
 class EvidenceError(RuntimeError):
@@ -43,6 +44,26 @@ def prepare(folder: Path) -> Path:
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
     (folder / "samples").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def prepare_series(folder: Path) -> Path:
+    """An empty folder for the evidence of several runs, each in a folder of its own; as `prepare`, only what was there before of
+    such a series is removed."""
+    if folder.exists() and not folder.is_dir():
+        raise EvidenceError(f"{folder} is a file. Choose a folder with --out.")
+    inside = sorted(folder.iterdir()) if folder.exists() else []
+    strangers = [path.name for path in inside if path.name not in SERIES_FILES and not (path / "plan.json").exists()]
+    if strangers:
+        raise EvidenceError(
+            f"{folder} holds {', '.join(strangers[:3])}, which is no evidence of a run. Choose another folder with --out."
+        )
+    for path in inside:
+        if path.is_dir():
+            shutil.rmtree(prepare(path))
+        else:
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -118,6 +118,16 @@ class Evidence:
         """The latencies of these phases together, encoded, for others to add to theirs."""
         return {name: self._latency(stage, phases).encode() for name, stage in STAGES.items()}
 
+    def p99_over_time(self, stage: str, from_us: int, to_us: int, spans: int) -> list[tuple[int, float]]:
+        """The p99 of a stage, of what was due in each of so many spans of time: its middle, and microseconds."""
+        table, value, when, condition = STAGES[stage]
+        width_us = max(1, (to_us - from_us) // spans)
+        query = f"""
+            SELECT ({when} - $1) // $3 AS span, quantile_cont({value}, 0.99) FROM {table}
+            WHERE {condition} AND {when} >= $1 AND {when} < $2 GROUP BY span ORDER BY span"""  # noqa: S608 - our own names
+        rows = self._connection.execute(query, [from_us, to_us, width_us]).fetchall()
+        return [(from_us + round((span + 0.5) * width_us), float(p99)) for span, p99 in rows]
+
     def rss_bytes_max(self) -> dict[str, int]:
         """The most memory each role was seen with."""
         most: dict[str, int] = {}

@@ -1,14 +1,18 @@
-"""The commands of the profiles that take their time: stress."""
+"""The commands of the profiles that take their time, and of those that are several runs."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
+from meshproof import evidence, scenarios
 from meshproof.command import (
+    EXIT_CODES,
     USAGE,
     AsJson,
     Database,
@@ -18,13 +22,19 @@ from meshproof.command import (
     Target,
     Workers,
     checked,
+    console,
     fail,
     finish,
+    tell,
 )
+from meshproof.display import Display
+from meshproof.judge.verdicts import Verdict
 from meshproof.load.generator import processes_for
-from meshproof.profiles import stress
+from meshproof.profiles import scale, soak, stress
 from meshproof.profiles.session import cores
 from meshproof.profiles.settings import EMBEDDED, RunSettings
+from meshproof.reaper import Reaper
+from meshproof.series_table import show_series
 
 Quick = Annotated[bool, typer.Option(help="A look, not for the record.")]
 GENERATED_RATE = 20_000.0
@@ -42,6 +52,8 @@ class Steps(NamedTuple):
 def add_to(run_app: typer.Typer) -> None:
     """Make them known."""
     run_app.command("stress")(run_stress)
+    run_app.command("soak")(run_soak)
+    run_app.command("scale")(run_scale)
 
 
 def run_stress(
@@ -102,3 +114,103 @@ def rates_of(steps: str | None) -> tuple[float, ...]:
     if len(rates) < 2 or list(rates) != sorted(set(rates)) or rates[0] <= 0:
         fail(USAGE, f"--steps {steps} is no list of at least two rising rates, such as 500,1000,2000.")
     return rates
+
+
+def run_soak(
+    scenario: Scenario = "mixed",
+    duration: Annotated[str, typer.Option(help="How long, such as 30m or 4h.")] = "30m",
+    rate: Annotated[float, typer.Option(min=0.1, max=100_000, help="Requests a second, on average.")] = 150.0,
+    warmup: Annotated[float, typer.Option(min=0, help="Seconds before, which no figure comes from.")] = 30.0,
+    seed: Seed = 1,
+    target: Target = EMBEDDED,
+    database: Database = None,
+    workers: Workers = 1,
+    out: Out = Path("build/soak"),
+    as_json: AsJson = False,
+) -> None:
+    """Keep an ordinary load up for long: does anything grow that must not?"""
+    seconds = soak.seconds_of(duration)
+    if seconds is None or seconds < 10:
+        fail(USAGE, f"--duration {duration} is no length of at least 10 s, such as 90s, 30m or 4h.")
+    settings = RunSettings(
+        profile="soak",
+        scenario=scenario,
+        seed=seed,
+        out=out,
+        target=target,
+        database=database,
+        api_key=os.environ.get("MESHPROOF_API_KEY"),
+        workers=workers,
+        rate=rate,
+        duration_s=seconds,
+        warmup_s=warmup,
+        generators=processes_for(cores(), rate),
+    )
+    checked(settings)
+    finish(lambda display, reaper: soak.run(settings, display, reaper), as_json=as_json)
+
+
+def run_scale(
+    of: Annotated[str, typer.Option(help="`workers` or `apis`: of what there are more and more.")] = "workers",
+    scenario: Scenario = "pipeline",
+    sizes: Annotated[str, typer.Option(help="How many, one size after the other.")] = "1,2,3,4,6,8",
+    held_out: Annotated[int, typer.Option(help="The size that is left out of the fit, and predicted by it.")] = 3,
+    rounds: Annotated[int | None, typer.Option(min=1, max=50, help="How often each size is measured; 3.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.5, help="About how many seconds a size takes; 10.")] = None,
+    in_flight: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs are in flight.")] = scale.IN_FLIGHT,
+    quick: Quick = False,
+    seed: Seed = 1,
+    workers: Workers = 1,
+    out: Out = Path("build/scale"),
+    as_json: AsJson = False,
+) -> None:
+    """The same work for more and more processes: speed-up, efficiency, and the Universal Scalability Law."""
+    numbers = sizes_of(sizes)
+    if of not in ("workers", "apis"):
+        fail(USAGE, f"--of {of} is neither workers nor apis.")
+    if held_out not in numbers[1:]:
+        fail(USAGE, f"--held-out {held_out} is none of the sizes after the first: {sizes}.")
+    settings = RunSettings(
+        profile="scale",
+        scenario=scenario,
+        seed=seed,
+        out=out,
+        workers=workers,
+        duration_s=duration or (3.0 if quick else 10.0),
+        levels=(in_flight,),
+        scaled="apis" if of == "apis" else "workers",
+        sizes=numbers,
+        rounds=rounds or (1 if quick else 3),
+        held_out=held_out,
+    )
+    checked_series(settings)
+    finish_series(lambda display, reaper: scale.run(settings, display, reaper), out, as_json=as_json)
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """The sizes in a list of numbers."""
+    words = text.split(",")
+    numbers = tuple(int(word) for word in words if word.strip().isdigit() and 0 < int(word) <= 64)
+    if len(numbers) != len(words) or list(numbers) != sorted(set(numbers)):
+        fail(USAGE, f"--sizes {text} is no list of rising numbers from 1 to 64, such as 1,2,3,4,6,8.")
+    return numbers
+
+
+def checked_series(settings: RunSettings) -> None:
+    """Rule out what can be wrong with a series, and empty its folder."""
+    try:
+        scenarios.load(settings.scenario)
+        evidence.prepare_series(settings.out)
+    except (scenarios.UnknownScenarioError, evidence.EvidenceError) as error:
+        fail(USAGE, str(error))
+
+
+def finish_series(run: Callable[[Display, Reaper], Awaitable[dict[str, Any]]], out: Path, *, as_json: bool) -> NoReturn:
+    """Run a series, say what came of it, and exit with the code of its worst run."""
+    document = tell(run, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        show_series(console(), document)
+        console().print(f"{out / 'report.html'}", highlight=False, soft_wrap=True)
+    raise SystemExit(EXIT_CODES[Verdict(document["verdict"])])

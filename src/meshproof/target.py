@@ -22,6 +22,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import asyncpg
+import psutil
 
 from meshproof import ownership, scenarios
 from meshproof.placing import placed
@@ -96,6 +97,7 @@ class Embedded:
         self,
         *,
         workers: int,
+        apis: int = 1,
         incidents: Incidents,
         reaper: Reaper,
         logs: Path,
@@ -106,6 +108,7 @@ class Embedded:
         the engine in before the one that is installed."""
         self.port = free_port()
         self._workers = workers
+        self._apis = apis
         self._incidents = incidents
         self._reaper = reaper
         self._logs = logs
@@ -178,12 +181,18 @@ class Embedded:
     async def start(self) -> None:
         """Start Postgres, migrate, start API and workers, and wait until it is ready."""
         await self.start_database()
-        await self._supervise("api", ["serve"])
+        for number in range(1, self._apis + 1):
+            await self._supervise("api", ["serve"], log="api" if self._apis == 1 else f"api-{number}")
         await self.add_workers(self._workers)
+        # All of them listen on one port, among which the kernel spreads connections: one that answers is not all.
+        await self._until("The API", self._all_listen)
         async with asyncio.timeout(READY_S_MAX):
             while not await self.api.ready():
                 self.check()
                 await asyncio.sleep(POLL_S)
+
+    def _all_listen(self) -> bool:
+        return self._apis == 1 or all(listens(api.pid, self.port) for api in self.processes("api"))
 
     def _make_key(self) -> None:
         """The key that secrets are kept under, for this engine alone."""
@@ -347,3 +356,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def listens(pid: int | None, port: int) -> bool:
+    """Whether a process listens on a port."""
+    try:
+        sockets = psutil.Process(pid).net_connections("tcp") if pid else []
+    except psutil.Error:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)

@@ -17,6 +17,8 @@ class Usage(TypedDict):
     rss_bytes: int
     """Memory now. Of several processes that share it: their proportional shares, read at every fifth time."""
     processes: int
+    fds: int
+    """Open files, sockets among them; read at every fifth time."""
 
 
 # To add up the shares of a server's processes takes the kernel some milliseconds a process.
@@ -29,6 +31,7 @@ class Meter:
     def __init__(self) -> None:
         self._reads = 0
         self._shares: dict[int, int] = {}
+        self._fds: dict[int, int] = {}
         self._known: dict[int, psutil.Process] = {}
         self._cpu_s: dict[str, dict[int, float]] = {}
 
@@ -40,7 +43,7 @@ class Meter:
 
     def _read_role(self, role: str, pids: list[int]) -> Usage:
         cpu_s = self._cpu_s.setdefault(role, {})
-        rss_bytes = processes = 0
+        rss_bytes = processes = fds = 0
         for pid in pids:
             with suppress(psutil.Error):
                 main = self._process(pid)
@@ -52,7 +55,8 @@ class Meter:
                 used_s = sum(map(_own_s, family)) + (0.0 if alone else _ended_children_s(main))
                 cpu_s[pid] = max(cpu_s.get(pid, 0.0), used_s)
                 rss_bytes += self._memory(pid, family)
-        return {"cpu_s": sum(cpu_s.values()), "rss_bytes": rss_bytes, "processes": processes}
+                fds += self._files(pid, family)
+        return {"cpu_s": sum(cpu_s.values()), "rss_bytes": rss_bytes, "processes": processes, "fds": fds}
 
     def _memory(self, pid: int, family: list[psutil.Process]) -> int:
         if len(family) == 1:
@@ -60,6 +64,11 @@ class Meter:
         if pid not in self._shares or self._reads % SHARES_EVERY == 0:
             self._shares[pid] = sum(map(_share, family))
         return self._shares[pid]
+
+    def _files(self, pid: int, family: list[psutil.Process]) -> int:
+        if pid not in self._fds or self._reads % SHARES_EVERY == 0:
+            self._fds[pid] = sum(map(_open_files, family))
+        return self._fds[pid]
 
     def _process(self, pid: int) -> psutil.Process:
         if pid not in self._known or not self._known[pid].is_running():
@@ -89,4 +98,10 @@ def _share(process: psutil.Process) -> int:
     with suppress(psutil.Error):
         full = process.memory_full_info()
         return int(getattr(full, "pss", full.rss))
+    return 0
+
+
+def _open_files(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        return int(process.num_fds())
     return 0

@@ -14,10 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from meshproof.analysis import stress
+from meshproof.analysis import soak, stress
 from meshproof.ledger import read_document, write_document
 
-ANALYSES: Final[dict[str, Callable[[Path], dict[str, Any] | None]]] = {"stress": stress.analyse}
+ANALYSES: Final[dict[str, Callable[[Path], dict[str, Any] | None]]] = {
+    "soak": soak.analyse,
+    "stress": stress.analyse,
+}
 """By profile. None is returned where the evidence is too little to say anything."""
 
 

@@ -102,7 +102,15 @@ def hold(rule: Invariant, facts: Facts) -> Result:
 
 def _result(rule: Invariant, verdict: Verdict, finding: Finding, sentence: str) -> Result:
     return Result(
-        rule.name, rule.family, rule.says, verdict, finding.checked, finding.count, sentence, finding.examples
+        rule.name,
+        rule.family,
+        rule.says,
+        verdict,
+        finding.checked,
+        finding.count,
+        sentence,
+        finding.examples,
+        finding.of_what,
     )
 
 

@@ -55,6 +55,8 @@ class Result(msgspec.Struct, frozen=True):
     sentence: str
     """What was found, for people."""
     examples: list[Example] = []
+    of_what: str = ""
+    """What `checked` counts."""
 
 
 class Counts(msgspec.Struct, frozen=True):

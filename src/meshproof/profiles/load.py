@@ -50,7 +50,7 @@ async def put_backlog_in(run: Session, start_us: int) -> None:
 def plan_of(settings: RunSettings) -> Plan:
     """The plan of these settings."""
     return Plan(
-        profile="load",
+        profile=settings.profile,
         scenario=settings.scenario,
         seed=settings.seed,
         namespace=settings.namespace,

@@ -190,6 +190,7 @@ def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Targ
     if settings.embedded:
         return Embedded(
             workers=settings.workers,
+            apis=settings.apis,
             incidents=incidents,
             reaper=reaper,
             logs=settings.out / "logs",
@@ -328,7 +329,7 @@ async def export(run: Session, times: list[Phase]) -> None:
 
 async def measure_floor(run: Session) -> None:
     """Measure the floor on the same server, which is then done with; only on a server of our own."""
-    if run.settings.embedded:
+    if run.settings.embedded and run.settings.floored:
         run.display.step("Measuring the floor of this server")
         measured = await floor.measure(run.target.dsn, keyed=True)
         write_document(run.folder / "floor.json", asdict(measured))

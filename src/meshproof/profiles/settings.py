@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from meshproof import ownership, scenarios
 from meshproof.load.generator import Calibration
@@ -39,6 +39,7 @@ class RunSettings:
     owned: str | None = None
     """The host of a target beyond this machine that the user says is theirs."""
     workers: int = 1
+    apis: int = 1
     rate: float = 0.0
     duration_s: float = 0.0
     warmup_s: float = 0.0
@@ -49,6 +50,8 @@ class RunSettings:
     speed: float = 1.0
     levels: tuple[int, ...] = ()
     generators: int = 1
+    floored: bool = True
+    """Whether the floor of the server is measured at the end."""
     calibrated: bool = True
     """Whether the generator shows first what it can do: not where no figure is taken from the run."""
     calibration: Calibration | None = field(default=None, repr=False)
@@ -61,6 +64,14 @@ class RunSettings:
     """How far up it may go; 0 is as far as the generator can."""
     rates: tuple[float, ...] = ()
     """The rates of the way up, where they are given and not found."""
+    scaled: Literal["workers", "apis"] = "workers"
+    """Of what there are more and more, in a series that scales."""
+    sizes: tuple[int, ...] = ()
+    rounds: int = 1
+    held_out: int = 0
+    """The size that is predicted from the others."""
+    engine: dict[str, str] = field(default_factory=dict)
+    """What the profile asks of an engine of our own besides."""
     engine_package: Path | None = None
     """A folder with a copy of the engine, to be driven in place of the one that is installed."""
     faults: tuple[str, ...] = ()
@@ -117,6 +128,7 @@ class RunSettings:
         return {
             "target": self.target,
             "workers": self.workers if self.embedded else None,
+            "apis": self.apis if self.embedded else None,
             "generators": self.generators,
             "arrivals": "closed" if self.levels else self.arrivals,
             "shape": None if self.levels else self.shape,
