@@ -81,7 +81,7 @@ class Up:
 @pytest.fixture
 def data() -> Iterator[Path]:
     """Not pytest's tmp_path: as root, the user that Postgres runs as may not enter that one."""
-    made = Path(tempfile.mkdtemp(prefix="meshhook-test-", dir="/tmp"))
+    made = Path(tempfile.mkdtemp(prefix="meshhook-test-"))
     yield made
     shutil.rmtree(made)
 

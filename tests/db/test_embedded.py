@@ -22,6 +22,8 @@ import pytest
 from meshhook.db.embedded import EmbeddedPostgres, is_postmaster, running
 from meshhook.errors import EmbeddedPostgresError
 
+pytestmark = pytest.mark.xdist_group("embedded")
+
 AS_ROOT = os.geteuid() == 0
 BOUND_S = 60
 
@@ -29,10 +31,27 @@ BOUND_S = 60
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Not pytest's tmp_path: as root, the server's user may not enter that one."""
-    made = Path(tempfile.mkdtemp(prefix="meshhook-test-", dir="/tmp"))
+    made = Path(tempfile.mkdtemp(prefix="meshhook-test-"))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def pristine() -> Iterator[Path]:
+    """A folder with a server that was made once and never used."""
+    made = Path(tempfile.mkdtemp(prefix="meshhook-test-"))
+    with EmbeddedPostgres(made):
+        pass
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def made(folder: Path, pristine: Path) -> Path:
+    """A folder with a server of its own; copied, because making one takes most of the time."""
+    subprocess.run(["cp", "-a", f"{pristine}/.", folder], check=True)
+    return folder
 
 
 def ask(dsn: str, query: str) -> Any:
@@ -101,8 +120,8 @@ def test_starts_stops_and_keeps_its_data(folder: Path) -> None:
         assert ask(server.dsn, "SELECT answer FROM kept") == 42
 
 
-def test_is_durable_and_deaf_to_the_network(folder: Path) -> None:
-    with EmbeddedPostgres(folder) as server:
+def test_is_durable_and_deaf_to_the_network(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
         settings = {
             name: ask(server.dsn, f"SHOW {name}")
             for name in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums", "listen_addresses", "jit")
@@ -127,8 +146,8 @@ def test_the_callers_environment_does_not_reach_the_server(folder: Path, monkeyp
         assert ask(server.dsn, "SHOW timezone") == "UTC"
 
 
-def test_options_override_ours(folder: Path) -> None:
-    with EmbeddedPostgres(folder, {"max_connections": "23"}) as server:
+def test_options_override_ours(made: Path) -> None:
+    with EmbeddedPostgres(made, {"max_connections": "23"}) as server:
         assert ask(server.dsn, "SHOW max_connections") == "23"
 
 
@@ -139,12 +158,12 @@ def test_a_temporary_server_leaves_nothing_behind(folder: Path) -> None:
     assert not sockets.exists()
 
 
-def test_a_second_owner_is_refused(folder: Path) -> None:
+def test_a_second_owner_is_refused(made: Path) -> None:
     with (
-        EmbeddedPostgres(folder),
+        EmbeddedPostgres(made),
         pytest.raises(EmbeddedPostgresError, match=f"in use by process {os.getpid()}"),
     ):
-        EmbeddedPostgres(folder).start()
+        EmbeddedPostgres(made).start()
 
 
 def test_a_server_that_cannot_start_says_why_and_leaves_nothing(folder: Path) -> None:
@@ -166,45 +185,43 @@ def test_an_interrupted_creation_is_begun_again(folder: Path) -> None:
     assert not half.exists()
 
 
-def test_a_stale_postmaster_pid_of_a_living_stranger_does_not_matter(folder: Path) -> None:
-    with EmbeddedPostgres(folder):
-        pass
-    (folder / "cluster" / "postmaster.pid").write_text(f"{os.getpid()}\n{folder / 'cluster'}\n")
-    with EmbeddedPostgres(folder) as server:
+def test_a_stale_postmaster_pid_of_a_living_stranger_does_not_matter(made: Path) -> None:
+    (made / "cluster" / "postmaster.pid").write_text(f"{os.getpid()}\n{made / 'cluster'}\n")
+    with EmbeddedPostgres(made) as server:
         assert ask(server.dsn, "SELECT 1") == 1
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_stops_cleanly_on_a_signal(folder: Path, signum: signal.Signals) -> None:
-    with Owner(folder) as owner:
+def test_the_command_stops_cleanly_on_a_signal(made: Path, signum: signal.Signals) -> None:
+    with Owner(made) as owner:
         owner.process.send_signal(signum)
         assert owner.process.wait(BOUND_S) == 0
         assert not is_alive(owner.facts["pid"])
-    assert "database system is shut down" in (folder / "postgres.log").read_text()
+    assert "database system is shut down" in (made / "postgres.log").read_text()
 
 
-def test_the_command_stops_when_its_standard_input_closes(folder: Path) -> None:
-    with Owner(folder, "--stop-with-stdin") as owner:
+def test_the_command_stops_when_its_standard_input_closes(made: Path) -> None:
+    with Owner(made, "--stop-with-stdin") as owner:
         assert owner.process.stdin is not None
         owner.process.stdin.close()
         assert owner.process.wait(BOUND_S) == 0
 
 
-def test_the_server_dies_with_an_owner_that_was_killed_and_the_next_start_recovers(folder: Path) -> None:
-    with Owner(folder) as owner:
+def test_the_server_dies_with_an_owner_that_was_killed_and_the_next_start_recovers(made: Path) -> None:
+    with Owner(made) as owner:
         ask(owner.facts["dsn"], "CREATE TABLE kept AS SELECT 42 AS answer")
         owner.process.kill()
         until(lambda: not is_alive(owner.facts["pid"]))
         until(lambda: not socket_folder(owner.facts["dsn"]).exists())
-    with EmbeddedPostgres(folder) as server:
+    with EmbeddedPostgres(made) as server:
         assert ask(server.dsn, "SELECT answer FROM kept") == 42
 
 
-def test_a_start_right_after_the_owner_was_killed_waits_for_the_old_server(folder: Path) -> None:
-    with Owner(folder) as owner:
+def test_a_start_right_after_the_owner_was_killed_waits_for_the_old_server(made: Path) -> None:
+    with Owner(made) as owner:
         ask(owner.facts["dsn"], "CREATE TABLE kept AS SELECT 42 AS answer")
         owner.process.kill()
-        with EmbeddedPostgres(folder) as server:
+        with EmbeddedPostgres(made) as server:
             assert not is_alive(owner.facts["pid"])
             assert ask(server.dsn, "SELECT answer FROM kept") == 42
 
@@ -220,26 +237,26 @@ def test_a_temporary_server_is_removed_when_its_owner_was_killed() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
-def test_the_server_stops_even_when_its_keeper_was_killed_too(folder: Path) -> None:
-    with Owner(folder) as owner:
+def test_the_server_stops_even_when_its_keeper_was_killed_too(made: Path) -> None:
+    with Owner(made) as owner:
         keeper = int(Path(f"/proc/{owner.facts['pid']}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill(keeper, signal.SIGKILL)
         until(lambda: not is_alive(owner.facts["pid"]))
         assert owner.process.wait(BOUND_S) == 1
 
 
-def test_the_command_fails_when_the_server_was_killed_and_the_next_start_recovers(folder: Path) -> None:
-    with Owner(folder) as owner:
+def test_the_command_fails_when_the_server_was_killed_and_the_next_start_recovers(made: Path) -> None:
+    with Owner(made) as owner:
         ask(owner.facts["dsn"], "CREATE TABLE kept AS SELECT 42 AS answer")
         os.kill(owner.facts["pid"], signal.SIGKILL)
         assert owner.process.wait(BOUND_S) == 1
-    with EmbeddedPostgres(folder) as server:
+    with EmbeddedPostgres(made) as server:
         assert ask(server.dsn, "SELECT answer FROM kept") == 42
 
 
-def test_a_server_that_lost_its_owner_and_its_keeper_is_stopped_by_the_next_start(folder: Path) -> None:
+def test_a_server_that_lost_its_owner_and_its_keeper_is_stopped_by_the_next_start(made: Path) -> None:
     """As where the system tells no child that its parent died: started by hand, holding no lock of ours."""
-    server = EmbeddedPostgres(folder)
+    server = EmbeddedPostgres(made)
     with server:
         command = [Path(f"/proc/{server.pid}/exe").readlink(), "-D", str(server.cluster), "-c", "listen_addresses="]
         owner = server.cluster.stat()

@@ -65,7 +65,7 @@ class Bouncer:
 
 @pytest.fixture(scope="module")
 def bouncer(postgres_dsn: str) -> Iterator[Bouncer]:
-    folder = Path(tempfile.mkdtemp(prefix="meshhook-pooler-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="meshhook-pooler-"))
     running = Bouncer(postgres_dsn, folder)
     yield running
     running.stop()

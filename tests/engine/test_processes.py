@@ -170,7 +170,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path
     import shutil
     import tempfile
 
-    folder = Path(tempfile.mkdtemp(prefix="meshhook-test-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="meshhook-test-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -19,16 +19,17 @@ from meshproof.summary import KEYS
 
 TINY = bench.Scale(
     rounds=1,
-    floor_s=0.2,
-    warm_s=0.2,
-    seconds=0.5,
-    open_s=1.0,
-    backlog=300,
-    overload_s=0.7,
-    in_flight=100,
-    timers=100,
-    bloat_s=1.0,
-    build_s_max=2.0,
+    floor_s=0.1,
+    warm_s=0.1,
+    seconds=0.4,
+    open_s=0.3,
+    open_warm_s=0.1,
+    backlog=100,
+    overload_s=0.5,
+    in_flight=50,
+    timers=50,
+    bloat_s=0.3,
+    build_s_max=1.0,
     statistics_s=0.0,  # what a run costs is not looked at here
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from meshproof.plan import Plan
 from meshproof.reaper import Reaper
 from meshproof.sink import Sink
 from meshproof.sql import statement
+from meshproof.stats import Histogram
 from meshproof.supervise import Incidents
 from meshproof.target import Embedded, prepare
 from meshproof.usage import Meter
@@ -45,6 +47,7 @@ class Scale:
     timers: int
     bloat_s: float
     """How long a transaction is held open."""
+    open_warm_s: float = 2.0
     build_s_max: float = 60.0
     statistics_s: float = 1.2
     """Backends report their statistics once a second at most."""
@@ -126,6 +129,8 @@ async def begin(bench: Bench, job: LightJob) -> asyncio.subprocess.Process:
 async def end(process: asyncio.subprocess.Process) -> Report:
     """Wait for a light generator, and for what it reports."""
     said, _ = await process.communicate()
+    if process.returncode == -signal.SIGTERM:  # it was ended before it had begun to send
+        return Report(accept=Histogram().encode())
     return msgspec.json.decode(said, type=Report)
 
 

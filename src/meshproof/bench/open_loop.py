@@ -24,9 +24,16 @@ async def open_loop(bench: Bench, rate: float) -> dict[str, Any]:
     """Latencies at a rate far below what the engine can carry, from the intended sending."""
     out = prepare_folder(bench.reaper.folder / "open")
     settings = RunSettings(
-        "load", SCENARIO, seed=1, out=out, rate=rate, warmup_s=2.0, duration_s=bench.scale.open_s, namespace="open"
+        "load",
+        SCENARIO,
+        seed=1,
+        out=out,
+        rate=rate,
+        warmup_s=bench.scale.open_warm_s,
+        duration_s=bench.scale.open_s,
+        namespace="open",
     )
-    plan = Plan("load", SCENARIO, 1, "open", rate=rate, warmup_s=2.0, duration_s=bench.scale.open_s)
+    plan = Plan("load", SCENARIO, 1, "open", rate=rate, warmup_s=bench.scale.open_warm_s, duration_s=bench.scale.open_s)
     await prepare(bench.target, plan)
     endpoints = await endpoint_ids(bench.reader, [plan.place(SCENARIO)])
     under_way = session.Session(

@@ -27,7 +27,7 @@ async def overload(bench: Bench, best_per_s: float) -> dict[str, Any]:
         "failed": report.failed,
         "unsent": report.unsent,
         "completed_per_s": measured.completed_per_s,
-        "of_best": measured.completed_per_s / best_per_s,
+        "of_best": measured.completed_per_s / best_per_s if best_per_s else None,
         **{f"{name}_per_run": spent / measured.accepted for name, spent in measured.spent.items() if measured.accepted},
         "accept_ms": Histogram.decode(report.accept).milliseconds(),
         "generator_cpu_share": report.cpu_share,
