@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -90,24 +89,6 @@ def is_zombie(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def test_calls_of_a_worker_that_is_killed_are_made_again_under_the_same_key(tmp_path: Path) -> None:
-    """Each call takes a second, so some are under way whenever the worker dies: the sink has then seen them twice."""
-    out = tmp_path / "evidence"
-    arguments = ("--scenario", "slow_call", "--rate", "40", "--duration", "4", "--warmup", "1", "--out", out)
-    with meshproof("run", "load", *arguments) as run:
-        eventually("acknowledged requests", lambda: acknowledged(out) > 80)
-        family(run)["work"].kill()
-        said, _ = run.communicate()
-    summary = assert_proved(out)
-    assert run.returncode == (0 if summary["valid"] else 3), said
-    receipts = [line["key"] for path in (out / "effects").glob("*.ndjson") for line in read_lines(path)]
-    again = {key for key, times in Counter(receipts).items() if times > 1}
-    assert len(set(receipts)) == summary["runs"]
-    assert again
-    events = (out / "stored" / "events.csv").read_text()
-    assert events.count('""type"":""unknown""') >= len(again)
 
 
 def test_a_suite_that_is_ended_in_mid_run_leaves_nothing(tmp_path: Path) -> None:
