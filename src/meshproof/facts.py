@@ -361,6 +361,7 @@ DERIVED: Final = {
     "attempts": ("plan", "attempt_lines", "outcome_lines"),
     "deliveries": ("plan", "attempt_lines", "outcome_lines"),
     "runs": ("run_lines",),
+    "kept": ("run_lines",),
     "journals": ("events", "run_lines", "plan"),
     "claims": ("events",),
     "leases": ("events",),
@@ -368,6 +369,7 @@ DERIVED: Final = {
     "timers": ("events", "run_lines", "plan"),
     "effects": ("receipts",),
     "children": ("events",),
+    "origins": ("events", "run_lines"),
 }
 """The facts of facts.sql, and the sources they are made of."""
 

@@ -3,6 +3,7 @@
 --   attempts    one row an attempt, with its outcome; without an outcome line it is unknown
 --   deliveries  one row (endpoint, delivery): what became of its attempts together
 --   runs        one row a stored run, a multiset: nothing here is unique by construction
+--   kept        one row a delivery that is in a stored run: a run that has gathered several has several, in their places
 --   journals    one row a run: the shape of its journal, without times and data
 --   claims      one row a claim of a run: the epoch, since when, and the span of what was written under it
 --   leases      one row a lease.taken: when that lease ended, by what
@@ -13,6 +14,7 @@
 --   incidents   one row a thing that happened to a process, at_us; since_us is before that when it had gone on for a while
 --   faults      one row a planned fault: when it was made, and whether it was seen to hit work in flight
 --   children    one row a child.started: the run it names, and as what its end was told
+--   origins     one row a run that no delivery began: who did, of which run it is a replay, or which tick of which schedule it is
 --   acts        one row a thing that was done to the engine by a call of its API, from began_us to ended_us
 --   status_pages  one row a run whose caller did not want to wait longer: what its status_url says once it has ended
 --   tasks, seen, counts, roll_calls   as they were read
@@ -56,6 +58,15 @@ CREATE VIEW runs AS
 SELECT r.run_id, r.shard, r.workflow, r.version, r.endpoint, r.delivery_key AS delivery, r.status, r.epoch, r.finished_us,
        r.status IN ('completed', 'failed', 'cancelled') AS finished
 FROM run_lines r;
+
+CREATE TABLE kept AS
+SELECT run_id, endpoint, delivery, 1 AS place, NULL AS sha256,
+       (SELECT min(at_us) FROM events e WHERE e.run_id = runs.run_id AND e.seq = 1) AS at_us FROM runs
+UNION ALL
+SELECT run_id, any_value(r.endpoint), told[1], e.seq, told[2], e.at_us
+FROM (SELECT run_id, seq, at_us, TRY(json_extract_string(event, ['$.key', '$.sha256'])) AS told
+      FROM events WHERE type = 'delivery.added') e JOIN runs r USING (run_id)
+GROUP BY run_id, e.seq, e.at_us, told;
 
 -- Runs of the same shape went the same way, so each shape is judged once. A mark is one event without time and data; marks are
 -- separated by RS, their members by US (ASCII 30 and 31), which no name holds.
@@ -148,3 +159,12 @@ WITH started AS (
            min(TRY(json_extract_string(event, '$.status'))) AS told
     FROM events WHERE type = 'child.ended' GROUP BY run_id, child)
 SELECT s.*, e.told FROM started s LEFT JOIN ended e ON e.run_id = s.run_id AND e.child = s.child;
+
+CREATE TABLE origins AS
+SELECT run_id, at_us AS accepted_us, told[1] AS source, TRY_CAST(told[2] AS UUID) AS replay_of, told[3] AS schedule,
+       epoch_us(TRY_CAST(told[4] AS TIMESTAMPTZ)) AS tick_us
+FROM (SELECT e.run_id, e.at_us,
+             TRY(json_extract_string(e.event, ['$.source', '$.replay_of', '$.trigger.schedule', '$.trigger.tick'])) AS told
+      FROM events e
+      WHERE e.seq = 1 AND e.type = 'run.accepted' AND e.run_id IN (SELECT run_id FROM run_lines WHERE endpoint IS NULL))
+WHERE told[1] IS NOT NULL;

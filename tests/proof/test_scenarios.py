@@ -250,6 +250,7 @@ def test_names_in_a_definition_give_way_to_the_sink_and_to_a_moment() -> None:
 
 def test_only_scenarios_with_calls_want_a_sink() -> None:
     assert [name for name in scenarios.names() if is_wanted([scenarios.load(name).definition])] == [
+        "bulk_cancel",
         "call",
         "calls",
         "fan_out",

@@ -35,7 +35,7 @@ def lost(facts: Facts) -> Finding:
              gone AS (
                  SELECT p.endpoint, p.delivery, min(p.run_id) AS run_id, bool_and(d.delivery IS NULL) AS nothing
                  FROM promised p
-                 LEFT JOIN (SELECT DISTINCT endpoint, delivery FROM runs) d
+                 LEFT JOIN (SELECT DISTINCT endpoint, delivery FROM kept) d
                         ON d.endpoint = p.endpoint AND d.delivery = p.delivery
                  LEFT JOIN (SELECT DISTINCT run_id FROM runs) r ON r.run_id = p.run_id
                  WHERE d.delivery IS NULL OR (p.run_id IS NOT NULL AND r.run_id IS NULL)
@@ -60,14 +60,14 @@ def phantom(facts: Facts) -> Finding:
         "deliveries",
         """
         SELECT r.endpoint, r.delivery, r.run_id, 'every attempt was refused, yet a run is stored'
-        FROM runs r JOIN deliveries d ON d.endpoint = r.endpoint AND d.delivery = r.delivery
+        FROM kept r JOIN deliveries d ON d.endpoint = r.endpoint AND d.delivery = r.delivery
         WHERE d.refused = d.attempts""",
     )
 
 
 @invariant(
     "intake.unexpected",
-    "Every stored run belongs to a delivery that was attempted, or was started by a stored run: R∖A = ∅.",
+    "Every stored run belongs to a delivery that was attempted, or was begun by a stored run, a replay or a schedule: R∖A = ∅.",
     needs=("attempts", "runs"),
 )
 def unexpected(facts: Facts) -> Finding:
@@ -80,9 +80,13 @@ def unexpected(facts: Facts) -> Finding:
         "stored runs",
         """
         SELECT r.endpoint, r.delivery, r.run_id, 'stored, but nobody sent such a delivery'
-        FROM runs r LEFT JOIN deliveries d ON d.endpoint = r.endpoint AND d.delivery = r.delivery
+        FROM kept r LEFT JOIN deliveries d ON d.endpoint = r.endpoint AND d.delivery = r.delivery
         WHERE d.delivery IS NULL
-          AND NOT (r.endpoint IS NULL AND r.delivery IS NULL AND EXISTS (SELECT 1 FROM children c WHERE c.child = r.run_id))""",
+          AND NOT (r.endpoint IS NULL AND r.delivery IS NULL AND EXISTS (SELECT 1 FROM children c WHERE c.child = r.run_id))
+          -- Whether a schedule or an operation was to begin it is judged by those families.
+          AND NOT (r.endpoint IS NULL AND EXISTS (SELECT 1 FROM origins o WHERE o.run_id = r.run_id AND (
+                o.source = 'schedule' AND o.tick_us IS NOT NULL
+                OR EXISTS (SELECT 1 FROM runs original WHERE original.run_id = o.replay_of))))""",
     )
 
 
@@ -99,7 +103,7 @@ def duplicated(facts: Facts) -> Finding:
         "stored runs",
         """
         SELECT endpoint, delivery, min(run_id), format('{} runs of one delivery are stored', count(*))
-        FROM runs WHERE delivery IS NOT NULL GROUP BY endpoint, delivery HAVING count(*) > 1
+        FROM kept WHERE delivery IS NOT NULL GROUP BY endpoint, delivery HAVING count(*) > 1
         UNION ALL
         SELECT min(endpoint), min(delivery), run_id, format('the run is stored {} times, under different deliveries', count(*))
         FROM runs GROUP BY run_id HAVING count(DISTINCT (endpoint, delivery)) > 1""",
@@ -126,7 +130,7 @@ def named(facts: Facts) -> Finding:
         FROM attempts a
         WHERE a.outcome = 'ok'
           AND EXISTS (SELECT 1 FROM runs r WHERE r.run_id = a.run_id)
-          AND NOT EXISTS (SELECT 1 FROM runs r
+          AND NOT EXISTS (SELECT 1 FROM kept r
                           WHERE r.run_id = a.run_id AND r.endpoint = a.endpoint AND r.delivery = a.delivery)""",
     )
 
@@ -258,9 +262,12 @@ def visible(facts: Facts) -> Finding:
         checked,
         "snapshots",
         """
-        WITH acknowledged AS (
-            SELECT acknowledged_us AS at_us, count(*) OVER (ORDER BY acknowledged_us) AS so_far
-            FROM deliveries WHERE acknowledged_us IS NOT NULL)
+        WITH promised AS (
+            -- Several deliveries may be acknowledged with one run.
+            SELECT min(reply_us) AS at_us FROM attempts
+            WHERE outcome = 'ok' AND reply_us IS NOT NULL GROUP BY coalesce(run_id::VARCHAR, endpoint || ' ' || delivery)
+        ), acknowledged AS (
+            SELECT at_us, count(*) OVER (ORDER BY at_us) AS so_far FROM promised)
         SELECT NULL, NULL, NULL,
                format('the snapshot at {} µs holds {} runs, but {} were acknowledged {} ms before it',
                       c.at_us, c.accepted, a.so_far, $1 // 1000)

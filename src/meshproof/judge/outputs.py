@@ -95,14 +95,23 @@ _FINISHED: Final = """
         SELECT run_id, max_by(event, seq) AS event
         FROM events
         WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') AND hash(run_id) % {parts} = {part} GROUP BY run_id)
-    SELECT r.run_id, r.status, ends.event AS "end", shapes.status AS folds_to, shapes.several,
-           coalesce(o.nodes, []) AS leaves, coalesce(o.events, []) AS outputs, s.bodies
+    SELECT r.run_id, r.status, r.version, ends.event AS "end", shapes.status AS folds_to, shapes.several,
+           coalesce(o.nodes, []) AS leaves, coalesce(o.events, []) AS outputs, s.bodies,
+           coalesce(g.gathered, []) AS gathered
     FROM runs r
     JOIN ends USING (run_id)
     JOIN shaped USING (run_id)
     JOIN shapes ON shapes.id = shaped.id
-    JOIN bodies s ON s.endpoint = r.endpoint AND s.delivery = r.delivery
+    -- A replay is made of what its original was made of.
+    LEFT JOIN origins f USING (run_id)
+    LEFT JOIN runs original ON original.run_id = f.replay_of
+    JOIN bodies s ON s.endpoint = coalesce(r.endpoint, original.endpoint)
+                 AND s.delivery = if(original.run_id IS NULL, r.delivery, original.delivery)
     LEFT JOIN outputs o USING (run_id)
+    -- Of several deliveries in one run, each has one body.
+    LEFT JOIN (SELECT k.run_id, list(b.bodies[1] ORDER BY k.place) AS gathered
+               FROM kept k JOIN bodies b ON b.endpoint = k.endpoint AND b.delivery = k.delivery
+               WHERE k.run_id IN (SELECT run_id FROM kept WHERE place > 1) GROUP BY k.run_id) g USING (run_id)
     WHERE r.finished
 """
 

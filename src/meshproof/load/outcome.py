@@ -28,11 +28,14 @@ class Outcome(NamedTuple):
     """Why there was no usable reply."""
     reply: str | None = None
     """What a caller who waited was answered, as it came."""
+    gathered: bool = False
+    """Whether other deliveries may have the same run."""
 
 
 class _Reply(msgspec.Struct):
     run_id: str | None = None
     duplicate: bool | None = None
+    gathered: bool = False
     type: str | None = None
 
 
@@ -53,7 +56,7 @@ def outcome_of(exchange: Exchange) -> Outcome:
         reply, error = _NO_REPLY, f"the body of the reply is no such JSON as expected: {fault}"
     match status:
         case _ if 200 <= status < 300:
-            return Outcome("ok", status, None, reply.run_id, reply.duplicate, error)
+            return Outcome("ok", status, None, reply.run_id, reply.duplicate, error, gathered=reply.gathered)
         case _ if 400 <= status < 500:
             return Outcome("fail", status, reply.type, None, None, error)
         case 503 if reply.type:

@@ -59,7 +59,7 @@ class Recorder:
         sent_us = self.clock.wall_us(exchange.sent_ns) if exchange.sent_ns else None
         self._outcomes.add(ledger_line(exchange.attempt.n, delivery, outcome, sent_us, self.clock.wall_us(reply_ns)))
         self.tally[outcome.verdict] += 1
-        if outcome.verdict == "ok" and not outcome.duplicate:
+        if outcome.verdict == "ok" and not outcome.duplicate and not outcome.gathered:
             self.tally["new"] += 1
         if outcome.verdict == "ok" and len(self.recent_us) < RECENT_MAX:
             self.recent_us.append((reply_ns - intended_ns) // 1_000)

@@ -72,6 +72,10 @@ TRIALS: Final = {
             seconds=7,
         ),
         Trial("waiting", "Callers who wait for the answer of their run.", "sync_reply", rate=60, seconds=3),
+        Trial("published", "New versions while runs are under way.", "publish_under_load", rate=40, seconds=4),
+        Trial("operations", "Many runs cancelled, and begun again, at once.", "bulk_cancel", rate=40, seconds=5),
+        Trial("scheduled", "Schedules that tick every second or two.", "schedules", rate=10, seconds=7, workers=2),
+        Trial("gathered", "Deliveries that are gathered by their keys.", "gatherings", rate=60, seconds=3),
         Trial("steps", "Runs of many steps that are done in one go.", "diamond", rate=60, seconds=3),
         Trial(
             "calls", "Calls that fail, are tried again, and sometimes fail for good.", "http_call", rate=60, seconds=4

@@ -24,7 +24,12 @@ and, where they differ from the usual,
 - `ACTS`: what is done to the engine meanwhile, by calls of its API (nothing);
 - `headers(body, delivery, now_s) -> dict`: what a request carries beside its body, such as a signature (nothing);
 - `refusal(body) -> Refusal | None`: as what a delivery must be refused (none is);
-- `reply(body) -> Reply`: what a caller who waits is answered, where the endpoint lets him wait.
+- `reply(body) -> Reply`: what a caller who waits is answered, where the endpoint lets him wait;
+- `model_of(body, version) -> Expected`: the model where acts publish further versions;
+- `CANCELLABLE`: whether acts may cancel its runs, which then end as the model says or as cancelled (False);
+- `SCHEDULES`: the schedules that acts begin, by name (none);
+- `GATHER` and `gathered_by(body) -> str`: how its endpoint gathers deliveries, and which come together (each has a run of its own);
+  `model` then takes what a run is made of: a list of bodies, or the last one.
 
 Some things of a definition are known only when a run begins, and stand in it by a name until then: `http://sink.test` (`SINK`) is
 the server of the suite that calls go to, `@workflow:pipeline` the workflow of another scenario of the blend, and `@in:20s` the
@@ -116,6 +121,29 @@ class Reply(NamedTuple):
     """As JSON data."""
 
 
+class Schedule(NamedTuple):
+    """A schedule as the judge knows it. An act `begin NAME` begins it, an act `pause NAME` ends it."""
+
+    every_us: int
+    """It ticks whenever the Unix time is a whole multiple of this."""
+    overlap: str
+    """`allow`, `skip` or `queue`."""
+    missed: str
+    """`once`, `all` or `skip`: what becomes of ticks that came more than the grace too late."""
+    grace_s: float
+
+
+class Gather(NamedTuple):
+    """How an endpoint gathers deliveries of one key."""
+
+    kind: Literal["batch", "debounce"]
+    wait_s: float
+    """A batch starts so long after its first delivery, a debounce so long after its last."""
+    longest_s: float
+    """So long after the first delivery at the latest."""
+    size_max: int
+
+
 class Backlog(NamedTuple):
     """Runs that are put in all at once, early in the steady phase, and stand while the rest is sent."""
 
@@ -163,6 +191,16 @@ class Scenario:
     """As what a body must be refused; None when all are good."""
     reply: Callable[[bytes], Reply] | None = None
     """What the caller is answered; None when nobody waits."""
+    model_of: Callable[[bytes, int], Expected] | None = None
+    """The model by the version of the workflow; None when there is but one."""
+    cancellable: bool = False
+    """Whether its runs may also end as cancelled."""
+    gather: Gather | None = None
+    """How its endpoint gathers deliveries; None when each has a run of its own."""
+    gathered_by: Callable[[bytes], str] | None = None
+    """By which key a body is gathered."""
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    """The schedules that start runs of it, by name."""
 
     @property
     def members(self) -> list[str]:
@@ -223,6 +261,11 @@ def load(name: str) -> Scenario:
         headers=getattr(module, "headers", None),
         refusal=getattr(module, "refusal", None),
         reply=getattr(module, "reply", None),
+        model_of=getattr(module, "model_of", None),
+        cancellable=getattr(module, "CANCELLABLE", False),
+        gather=getattr(module, "GATHER", None),
+        gathered_by=getattr(module, "gathered_by", None),
+        schedules=getattr(module, "SCHEDULES", {}),
     )
 
 

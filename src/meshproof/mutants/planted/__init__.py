@@ -7,6 +7,7 @@ from typing import Final
 from meshproof.mutants.mutant import Mutant
 from meshproof.mutants.planted import (
     calls,
+    changes,
     children,
     door,
     journal,
@@ -21,7 +22,7 @@ from meshproof.mutants.planted import (
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for part in (door, senders, leases, calls, journal, steps, timers, limits, signals, children, tenants)
+    for part in (door, senders, changes, leases, calls, journal, steps, timers, limits, signals, children, tenants)
     for mutant in part.MUTANTS
 }
 """Every mutant by its name, in the order they are reported."""
