@@ -260,7 +260,7 @@ def run_mutants(
     listing: Annotated[bool, typer.Option("--list", help="List the mutants, and run nothing.")] = False,
     seed: Seed = 1,
     at_once: Annotated[
-        int | None, typer.Option(min=1, max=64, help="How many runs at a time; a core each, as far as the memory goes.")
+        int | None, typer.Option(min=1, max=64, help="How many runs at a time; two a core, as far as the memory goes.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the evidence of each run.")] = Path("build/mutants"),
     as_json: Annotated[

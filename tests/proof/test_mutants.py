@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import asyncio
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from meshproof import scenarios
+from meshproof.cli import app
 from meshproof.judge import INVARIANTS
 from meshproof.judge.verdicts import Verdict
 from meshproof.mutants import hunt
 from meshproof.mutants.hunt import Hunted
-from meshproof.mutants.one import Finding, Outcome
+from meshproof.mutants.one import Finding, Job, Outcome
 from meshproof.mutants.patch import PACKAGE, Patch, PatchError, engine, scratch
 from meshproof.mutants.planted import MUTANTS
 from meshproof.mutants.table import page
 from meshproof.mutants.trials import TRIALS
 
-MESHPROOF = Path(sys.executable).with_name("meshproof")
 PAGE = Path(__file__).parents[2] / "docs" / "concurrency" / "mutants.md"
-QUICK = {
+TOGETHER = {
     "lose-one-of-a-batch": "intake.lost",
-    "ignore-dedupe": "intake.duplicated",
     "accept-another-body": "intake.conflict",
+    "refuse-what-is-stored": "intake.phantom",
 }
-"""Three of one trial, so that the engine as it is has to go through that one alone."""
+"""Three that do not get in each other's way, so that one run shows all of them."""
 
 
 def test_there_are_enough_of_them_and_each_is_told_apart() -> None:
@@ -129,33 +129,74 @@ def test_the_engine_as_it_is_passes_only_when_everything_is_proved(one: Hunted, 
     assert hunt.document([one]) == {"mutants": [], "clean": clean}
 
 
+# A trial that came to nothing ------------------------------------------------------------------------------------------
+
+
+async def sizes_of(outcomes: dict[str, list[Outcome]]) -> tuple[list[Hunted], list[tuple[str, float]]]:
+    made: list[tuple[str, float]] = []
+
+    async def run(job: Job) -> Outcome:
+        name = job.mutants[0] if job.mutants else "clean"
+        made.append((name, job.size))
+        return outcomes[name].pop(0)
+
+    return await hunt.hunt([MUTANTS["ignore-dedupe"]], 1, Path("out"), 1, run=run), made
+
+
+CAUGHT = Outcome([Finding("intake.duplicated", Verdict.FAIL, "said", "because")])
+UNKNOWN = Outcome([Finding("intake.lost", Verdict.UNKNOWN, "said", None)])
+FAILED = Outcome([Finding("intake.lost", Verdict.FAIL, "said", "because")])
+
+
+async def test_whoever_was_not_caught_is_hunted_again_with_more_load() -> None:
+    hunted, made = await sizes_of({"clean": [Outcome([])], "ignore-dedupe": [Outcome([]), CAUGHT]})
+    assert made == [("clean", 1.0), ("ignore-dedupe", 1.0), ("ignore-dedupe", 3.0)]
+    assert hunt.document(hunted)["mutants"][0]["caught"]
+
+
+@pytest.mark.parametrize("first", [UNKNOWN, Outcome([], "not done within 240 s")], ids=["unknown", "no end"])
+async def test_what_could_not_be_proved_of_the_engine_as_it_is_is_tried_again(first: Outcome) -> None:
+    hunted, made = await sizes_of({"clean": [first, Outcome([])], "ignore-dedupe": [CAUGHT]})
+    assert [size for name, size in made if name == "clean"] == [1.0, 3.0]
+    assert hunt.document(hunted)["clean"] == "pass"
+
+
+async def test_a_failure_of_the_engine_as_it_is_stays_one() -> None:
+    hunted, made = await sizes_of({"clean": [FAILED], "ignore-dedupe": [CAUGHT]})
+    assert [size for name, size in made if name == "clean"] == [1.0]
+    assert hunt.document(hunted)["clean"] == "fail"
+
+
 # For real --------------------------------------------------------------------------------------------------------------
-
-
-def meshproof(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([MESHPROOF, "mutants", *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("engine")
-def test_three_mutants_are_caught_and_the_engine_passes_the_same_run(tmp_path: Path) -> None:
-    only = [word for name in QUICK for word in ("--only", name)]
-    done = meshproof(*only, "--json", "--out", tmp_path)
-    assert json.loads(done.stdout) == {
-        "mutants": [{"name": name, "caught": True, "by": by} for name, by in QUICK.items()],
-        "clean": "pass",
-    }, done.stderr
-    assert done.returncode == 0
-    assert {path.name for path in tmp_path.iterdir()} == {*QUICK, "clean-door"}
+async def test_three_mutants_are_caught_in_one_engine_and_the_engine_as_it_is_passes_the_same_run(
+    tmp_path: Path,
+) -> None:
+    jobs = [
+        Job("door", names, seed=1, out=str(tmp_path / str(len(names))), size=0.5) for names in ((), tuple(TOGETHER))
+    ]
+    clean, broken = await asyncio.gather(*map(hunt.in_a_process, jobs))
+    assert Hunted("door", None, tmp_path, clean).is_clean, clean
+    for name, invariant in TOGETHER.items():
+        catch = Hunted("door", MUTANTS[name], tmp_path, broken).catch
+        assert catch is not None, broken
+        assert catch.name == invariant
+
+
+def meshproof(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["mutants", *arguments])
 
 
 def test_the_list_names_all_of_them() -> None:
     done = meshproof("--list")
-    assert done.returncode == 0
-    assert all(name in done.stdout for name in MUTANTS)
+    assert done.exit_code == 0
+    assert all(name in done.output for name in MUTANTS)
 
 
 def test_an_unknown_mutant_is_wrong_usage() -> None:
     done = meshproof("--only", "ignore-everything")
-    assert done.returncode == 2
-    assert "There is no mutant 'ignore-everything'" in done.stderr
+    assert done.exit_code == 2
+    assert "There is no mutant 'ignore-everything'" in done.output

@@ -1,14 +1,14 @@
 """The hunt: every mutant through its trial, the engine as it is through all of these trials, some of them at a time.
 
 How many run at once is bounded by the cores and by the memory that is free: each has a Postgres, an API, workers, a generator, and
-at its end a judge.
+at its end a judge. A trial that came to nothing is made again with more load: on a slow machine a small one may be too small.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,10 @@ from meshproof.mutants.mutant import Mutant
 from meshproof.mutants.one import Finding, Job, Outcome
 
 MEMORY_EACH: Final = 800 * 1024 * 1024
-TRIAL_S_MAX: Final = 180.0
+TRIAL_S_MAX: Final = 240.0
+# Half of its time a trial waits: for leases that run out, for processes that start, for the next request of a small load.
+EACH_CORE: Final = 2
+SIZES: Final = (1.0, 3.0)
 # No figure is taken from a trial, and several share the machine: it does not matter how punctual the generator was.
 NOT_ASKED: Final = frozenset({"validity.generator"})
 
@@ -61,6 +64,15 @@ class Hunted:
         return [finding for finding in self.outcome.findings if finding.name not in NOT_ASKED]
 
     @property
+    def is_open(self) -> bool:
+        """Whether more load may tell more: a mutant that is not caught; of the engine as it is, what could not be proved. A
+        failure of the engine as it is stays one.
+        """
+        if self.mutant is not None:
+            return self.catch is None
+        return not self.is_clean and not self.failures
+
+    @property
     def is_clean(self) -> bool:
         """Whether every invariant was proved, and the run was a fair test."""
         return self.outcome.error is None and not self.asked
@@ -68,13 +80,21 @@ class Hunted:
 
 def side_by_side(cores: int) -> int:
     """How many trials may run at once on this machine, as it is now."""
-    return max(1, min(cores, psutil.virtual_memory().available // MEMORY_EACH))
+    return max(1, min(EACH_CORE * cores, psutil.virtual_memory().available // MEMORY_EACH))
 
 
 async def hunt(
-    mutants: Sequence[Mutant], seed: int, out: Path, at_once: int, on_done: Callable[[Hunted], None] = lambda _: None
+    mutants: Sequence[Mutant],
+    seed: int,
+    out: Path,
+    at_once: int,
+    on_done: Callable[[Hunted], None] = lambda _: None,
+    run: Callable[[Job], Awaitable[Outcome]] | None = None,
 ) -> list[Hunted]:
-    """Run all of them; the engine as it is first, since without it the others prove nothing."""
+    """Run all of them; the engine as it is first, since without it the others prove nothing. ``run`` does one job, by default in a
+    process of its own.
+    """
+    run = run or in_a_process
     trials = list(dict.fromkeys(mutant.trial for mutant in mutants))
     jobs: list[tuple[str, Mutant | None]] = [(trial, None) for trial in trials]
     jobs += [(mutant.trial, mutant) for mutant in mutants]
@@ -82,9 +102,12 @@ async def hunt(
 
     async def one(trial: str, mutant: Mutant | None) -> Hunted:
         folder = out / (f"clean-{trial}" if mutant is None else mutant.name)
-        async with free:
-            job = Job(trial, None if mutant is None else mutant.name, seed, str(folder))
-            hunted = Hunted(trial, mutant, folder, await _in_a_process(job))
+        planted = () if mutant is None else (mutant.name,)
+        for size in SIZES:
+            async with free:
+                hunted = Hunted(trial, mutant, folder, await run(Job(trial, planted, seed, str(folder), size)))
+            if not hunted.is_open:
+                break
         on_done(hunted)
         return hunted
 
@@ -111,7 +134,8 @@ def all_clean(hunted: Iterable[Hunted]) -> bool:
     return all(one.is_clean for one in hunted if one.mutant is None)
 
 
-async def _in_a_process(job: Job) -> Outcome:
+async def in_a_process(job: Job) -> Outcome:
+    """Do a job in a process of its own, and end that whatever comes of it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -129,10 +153,10 @@ async def _in_a_process(job: Job) -> Outcome:
     try:
         process.stdin.write(msgspec.json.encode(job) + b"\n")
         await process.stdin.drain()
-        async with asyncio.timeout(TRIAL_S_MAX):
+        async with asyncio.timeout(TRIAL_S_MAX * job.size):
             line = await process.stdout.readline()
     except TimeoutError:
-        return Outcome([], f"not done within {TRIAL_S_MAX:g} s")
+        return Outcome([], f"not done within {TRIAL_S_MAX * job.size:g} s")
     finally:
         # With its standard input it ends, and its reaper ends what it has started.
         with suppress(OSError):

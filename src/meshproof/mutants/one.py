@@ -37,11 +37,13 @@ class Job(msgspec.Struct, frozen=True):
     """What to run."""
 
     trial: str
-    mutant: str | None
-    """None: the engine as it is."""
+    mutants: tuple[str, ...]
+    """What is planted, all of it in one engine; nothing: the engine as it is."""
     seed: int
     out: str
     """The folder of the evidence."""
+    size: float = 1.0
+    """How many times as long as usual the load goes on."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -70,7 +72,7 @@ async def run(job: Job) -> Outcome:
     with Reaper() as reaper, Display(Console(stderr=True), quiet=True) as display:
         package = reaper.folder / "engine"
         package.mkdir()
-        scratch(package, planted.MUTANTS[job.mutant].patches if job.mutant else ())
+        scratch(package, [patch for name in job.mutants for patch in planted.MUTANTS[name].patches])
         settings = TrialSettings(
             profile="load",
             scenario=trial.scenario,
@@ -78,7 +80,7 @@ async def run(job: Job) -> Outcome:
             out=evidence.prepare(Path(job.out)),
             workers=trial.workers,
             rate=trial.rate,
-            duration_s=trial.seconds,
+            duration_s=trial.seconds * job.size,
             calibrated=False,
             engine_package=package,
             trial=trial,
