@@ -195,7 +195,7 @@ class Egress:
                 data=way.body,
                 headers=way.headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.connect_timeout_s),
+                timeout=_timeout(request.connect_timeout_s),
             ) as answer:
                 target = answer.headers.get("location")
                 if answer.status not in _REDIRECTS or target is None or request.redirects == 0:
@@ -274,6 +274,12 @@ def _same_origin(here: str, there: str) -> bool:
     """Whether two URLs are of one origin, or the second is the first's secure door (the same host, 80 → 443)."""
     before, after = _origin(here), _origin(there)
     return before == after or (before[1] == after[1] and before[::2] == ("http", 80) and after[::2] == ("https", 443))
+
+
+@lru_cache(maxsize=100)
+def _timeout(connect_s: float) -> aiohttp.ClientTimeout:
+    """What aiohttp watches over: the rest is the business of ``send``."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
 
 
 def _may_reach(allow: AllowList, host: str, text: str) -> bool:

@@ -37,6 +37,7 @@ from meshhook.lookback import Lookback
 from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
 from meshhook.placing import overdue, place_all
+from meshhook.portion import Portion
 from meshhook.store import Claimed, InboxItem, Store, Turn, Written
 
 _log = structlog.get_logger("meshhook.worker")
@@ -45,6 +46,8 @@ _CUT_MAX: Final = 100
 """Runs in slices at once; while there are so many, nothing more is claimed."""
 
 _SETTLE_MAX: Final = 500
+_START_MAX: Final = 25
+"""So many calls are started before the loop looks again for answers, those of the database first of all."""
 _DEFINITIONS_MAX: Final = 1_000
 _NOTHING: Final = Written(set(), set(), set())
 _NO_ROOM_S: Final = 0.2
@@ -93,7 +96,6 @@ class Worker:
         self._hosts = hosts or Hosts()
         self.name = name
         self._shards = shards
-        self._batch_max = batch_max
         self._hold_s = hold_s
         self._lease = timedelta(seconds=lease_s)
         self._poll_s = poll_s
@@ -106,11 +108,12 @@ class Worker:
         self._cut: set[UUID] = set()
         self._signaled: set[UUID] = set()
         self._calling: set[asyncio.Task[None]] = set()
+        self._to_start: deque[tuple[Held, Start]] = deque()
         self._line = Line(_NO_ROOM_S)
         self._ended: deque[tuple[Held, Start | None, Response | CallError | None]] = deque()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._limits = dict.fromkeys(range(shards), batch_max)
+        self._portions = [Portion(batch_max, hold_s) for _ in range(shards)]
         self._lookbacks = [Lookback() for _ in range(shards)]
         self._pace = Pace()
         self.counts = Counts()
@@ -182,7 +185,7 @@ class Worker:
         """Call the runs that waited for room, here or at a host, as far as there is some now. Returns how many."""
         if self._stopping.is_set():
             return 0
-        run_ids = self._hosts.call() + self._line.call(self.calls_max - len(self._calling), self._clock())
+        run_ids = self._hosts.call() + self._line.call(self._room(), self._clock())
         free: dict[int, list[UUID]] = defaultdict(list)
         for run_id in run_ids:
             if run_id in self._held:
@@ -196,9 +199,10 @@ class Worker:
     async def turn(self, shard: int) -> int:
         """Claim, advance, commit: one transaction. Returns how many runs were claimed."""
         watch = Stopwatch(self.counts.stages)
+        lookback, portion, at = self._lookbacks[shard], self._portions[shard], self._clock()
         async with self._store.turn(shard) as turn:
-            lookback = self._lookbacks[shard]
-            claimed = await turn.claim(self._limits[shard], lookback.since())
+            trip_s = self._clock() - at
+            claimed = await turn.claim(portion.runs, lookback.since())
             lookback.saw(turn.front, len(claimed))
             if not claimed:
                 return 0
@@ -223,7 +227,7 @@ class Worker:
         self.counts.claimed += len(claimed)
         if not_begun or silent or any(run.is_entering for run in claimed):
             lookback.again(min(run.due_at for run in claimed))
-        self._adapt_limit(shard, len(held), not_begun, self._clock() - began)
+        portion.took(len(claimed), len(claimed) - len(not_begun), self._clock() - at, trip_s)
         self._note(told, written.refused)
         self._keep(shard, held, written.refused)
         self._start(starting, written.refused)
@@ -330,13 +334,17 @@ class Worker:
 
     def _place(self, runs: list[Held]) -> list[tuple[Held, Start]]:
         starting: list[tuple[Held, Start]] = []
-        self._hosts.plan()
+        if not self._to_start:  # else what was let through before is not all under way
+            self._hosts.plan()
         for held in runs:
-            room = self.calls_max - len(self._calling) - len(starting)
+            room = self._room() - len(starting)
             starting += [
                 (held, start) for start in held.place(room_s=partial(self._room_s, room), wait_s=self._hosts.wait_s)
             ]
         return starting
+
+    def _room(self) -> int:
+        return self.calls_max - len(self._calling) - len(self._to_start)
 
     def _room_s(self, room: int, run_id: UUID) -> float:
         """0 when this worker may make calls of a run now, else in how many seconds it is to come again uncalled."""
@@ -363,11 +371,19 @@ class Worker:
                 asyncio.get_running_loop().call_later(max(0.0, seconds), self._note_end, held, None, None)
 
     def _start(self, starting: list[tuple[Held, Start]], refused: set[UUID]) -> None:
-        for held, start in starting:
-            if held.claimed.run_id not in refused:
-                task = asyncio.create_task(self._make_call(held, start))
-                self._calling.add(task)
-                task.add_done_callback(self._calling.discard)
+        is_going_on = bool(self._to_start)
+        self._to_start += [(held, start) for held, start in starting if held.claimed.run_id not in refused]
+        if not is_going_on:
+            self._start_some()
+
+    def _start_some(self) -> None:
+        """Start a handful. All of a batch at once would hold up the next one, whose answers from the database come meanwhile."""
+        for _ in range(min(_START_MAX, len(self._to_start))):
+            task = asyncio.create_task(self._make_call(*self._to_start.popleft()))
+            self._calling.add(task)
+            task.add_done_callback(self._calling.discard)
+        if self._to_start:
+            asyncio.get_running_loop().call_soon(self._start_some)
 
     async def _make_call(self, held: Held, start: Start) -> None:
         headers = call_headers(held.state, str(held.claimed.run_id), start)
@@ -394,14 +410,15 @@ class Worker:
     async def _finish_calls(self) -> None:
         """Let calls under way come back for a while: what is known need not be called unknown."""
         deadline = self._clock() + self._shutdown_s * _FINISH_SHARE
-        while (self._calling or self._ended) and self._clock() < deadline:
+        while (self._calling or self._to_start or self._ended) and self._clock() < deadline:
             self._wake.clear()
             with suppress(DatabaseError):
                 await self.settle()
-            if self._calling:
+            if self._calling or self._to_start:
                 await self._sleep(min(0.1, self._poll_s))
 
     async def _hand_back(self) -> None:
+        self._to_start.clear()
         for task in self._calling:
             task.cancel()
         for run_id in list(self._held):
@@ -461,13 +478,6 @@ class Worker:
         for id in missing:
             text, self._projects[id] = found.get(id, (None, ""))
             self._definitions[id] = _parsed(text, id)
-
-    def _adapt_limit(self, shard: int, begun: int, not_begun: list[Claimed], seconds: float) -> None:
-        """Claim about as many runs as fit into the time a turn may last: what is put back was locked for nothing."""
-        if not_begun:
-            self._limits[shard] = max(1, begun)
-        elif seconds < self._hold_s / 2:
-            self._limits[shard] = min(self._batch_max, self._limits[shard] * 2)
 
     def _note(self, held: list[Held], refused: set[UUID]) -> None:
         self.counts.turns += 1

@@ -221,12 +221,19 @@ def run_bench(
     bloat_s: Annotated[
         float | None, typer.Option(help="How long the row `bloat` holds a transaction open; 600 for the real figure.")
     ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(help=f"Only these rows, separated by commas, of: {', '.join(bench.NAMES)}.", metavar="NAMES"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print bench.json, and nothing else.")] = False,
 ) -> None:
     """Measure the engine against the floor of its database, interleaved in one session."""
     scale = bench.QUICK if quick else bench.FULL
     scale = scale if bloat_s is None else replace(scale, bloat_s=bloat_s)
-    document = tell(lambda display, reaper: bench.run(out, scale, display, reaper), as_json=as_json)
+    names = bench.NAMES if rows is None else tuple(name.strip() for name in rows.split(","))
+    if unknown := sorted(set(names) - set(bench.NAMES)):
+        fail(USAGE, f"There is no row {unknown[0]!r}. There are {', '.join(bench.NAMES)}.")
+    document = tell(lambda display, reaper: bench.run(out, scale, display, reaper, names), as_json=as_json)
     if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:

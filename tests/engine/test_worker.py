@@ -84,7 +84,7 @@ async def test_what_a_turn_has_no_time_for_is_put_back_and_the_next_turn_takes_l
     await one.turn(0)
     left = await sql.fetchval("SELECT count(*) FROM meshhook.tasks WHERE owner IS NULL AND epoch = 0")
     assert 0 < left < 10
-    assert one._limits[0] < 10
+    assert one._portions[0].runs < 10
     while left := await sql.fetchval("SELECT count(*) FROM meshhook.tasks"):
         await one._round()
     assert await sql.fetchval("SELECT count(*) FROM meshhook.runs WHERE status = 'completed'") == 10

@@ -11,13 +11,15 @@
     overload       three times what the engine can carry
 
 One engine, two cores for everything, generator, sink and Postgres included. Completed runs are counted in the database. Nothing is
-judged here; but a run that was acknowledged and is not stored fails the benchmark.
+judged here; but a run that was acknowledged and is not stored fails the benchmark. Rows can be chosen; a row that is measured
+against another brings it along.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from meshproof.bench import bloat, calls, drain, in_flight, open_loop, overload, pipeline, signatures, timers
 from meshproof.bench.engine import SCENARIO, Bench, Scale, publish
@@ -33,7 +35,21 @@ from meshproof.supervise import Incidents
 from meshproof.target import Embedded, free_port
 from meshproof.versions import versions
 
-__all__ = ["FULL", "QUICK", "Scale", "bootstrap", "run", "table"]
+__all__ = ["FULL", "NAMES", "QUICK", "Scale", "bootstrap", "run", "table"]
+
+_BASE: Final = "pipeline"
+_AGAINST_BASE: Final = "overload"
+_ROWS: Final[dict[str, Callable[[Bench], Awaitable[dict[str, Any]]]]] = {
+    "open_1000": lambda bench: open_loop.open_loop(bench, 1_000.0),
+    "drain_200k": drain.drain_backlog,
+    "signatures": signatures.signatures,
+    "http_call": calls.http_call,
+    "in_flight": in_flight.in_flight,
+    "timers": timers.timers,
+    "bloat": bloat.bloat,
+}
+NAMES: Final = (_BASE, *_ROWS, _AGAINST_BASE)
+"""The rows that can be chosen, in the order they are measured; `pipeline` is measured with both floors and with keys."""
 
 FULL = Scale(
     rounds=5, floor_s=3.0, warm_s=1.5, seconds=6.0, open_s=15.0, backlog=200_000, overload_s=20.0,
@@ -45,8 +61,10 @@ QUICK = Scale(
 )  # fmt: skip
 
 
-async def run(out: Path, scale: Scale, display: Display, reaper: Reaper) -> dict[str, Any]:
-    """Measure every row and write `bench.json` into the folder."""
+async def run(
+    out: Path, scale: Scale, display: Display, reaper: Reaper, names: Collection[str] = NAMES
+) -> dict[str, Any]:
+    """Measure these rows and write `bench.json` into the folder."""
     logs = prepare_folder(reaper.folder / "bench")
     incidents = Incidents(logs / "incidents.ndjson")
     # As many calls as there are to be; they all go to one host.
@@ -65,7 +83,7 @@ async def run(out: Path, scale: Scale, display: Display, reaper: Reaper) -> dict
         await sink.start()
         bench = Bench(scale, target, reader, reaper, incidents, display, sink, logs / "effects")
         await publish(bench, SCENARIO)
-        rows = await measure(bench)
+        rows = await measure(bench, names)
         made_with = await versions(reader)
         document: dict[str, Any] = {"machine": made_with.pop("machine"), **made_with, "lost": bench.lost, "rows": rows}
     finally:
@@ -77,15 +95,14 @@ async def run(out: Path, scale: Scale, display: Display, reaper: Reaper) -> dict
     return document
 
 
-async def measure(bench: Bench) -> dict[str, Any]:
-    """Every row, one after the other."""
-    rows = await pipeline.interleaved(bench)
-    rows["open_1000"] = await open_loop.open_loop(bench, 1_000.0)
-    rows["drain_200k"] = await drain.drain_backlog(bench)
-    rows["signatures"] = await signatures.signatures(bench)
-    rows["http_call"] = await calls.http_call(bench)
-    rows["in_flight"] = await in_flight.in_flight(bench)
-    rows["timers"] = await timers.timers(bench)
-    rows["bloat"] = await bloat.bloat(bench)
-    rows["overload"] = await overload.overload(bench, rows["pipeline"]["completed_per_s"])
+async def measure(bench: Bench, names: Collection[str]) -> dict[str, Any]:
+    """These rows, one after the other."""
+    rows: dict[str, Any] = {}
+    if _BASE in names or _AGAINST_BASE in names:
+        rows |= await pipeline.interleaved(bench)
+    for name, row in _ROWS.items():
+        if name in names:
+            rows[name] = await row(bench)
+    if _AGAINST_BASE in names:
+        rows[_AGAINST_BASE] = await overload.overload(bench, rows[_BASE]["completed_per_s"])
     return rows
