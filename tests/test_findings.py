@@ -139,6 +139,15 @@ def test_the_table_of_runs_tells_each_of_them(runs: Path) -> None:
     )
 
 
+def test_a_series_is_one_line_with_the_sums_of_its_runs(runs: Path, tmp_path: Path) -> None:
+    histograms = {"pipeline": {"histograms": {"accept_ms": "large"}, "runs_per_s": 1.0}}
+    parts = [{"summary": summary(runs=5, stuck=0)}, {"summary": summary(runs=7, stuck=1)}, {"summary": None}]
+    write(tmp_path / "all" / "series.json", {"kind": "all", "verdict": "fail", "parts": parts, "rows": histograms})
+    findings.add(tmp_path / "all", runs / "all")
+    assert "| [all](runs/all): `all`, 3 runs | fail | 12 | 0, 0, 0, 1 |" in findings.table()
+    assert "large" not in (runs / "all" / "series.json").read_text()
+
+
 def test_what_is_no_run_is_not_kept(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(findings.FigureError, match=r"holds no summary\.json"):
         findings.add(tmp_path, runs / "nothing")

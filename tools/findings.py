@@ -42,7 +42,7 @@ from meshproof.verdict_table import show
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "docs" / "concurrency" / "runs"
-DOCUMENTS = ("summary.json", "bench.json", "analysis.json", "levels.json", "all.json")
+DOCUMENTS = ("summary.json", "bench.json", "series.json", "analysis.json", "levels.json")
 TERMINAL = "terminal.txt"
 WIDTH = 120
 BLOCK = re.compile(r"(<!-- from the runs:\n)(.*?)(\n-->\n)(.*?)(<!-- / -->)", re.DOTALL)
@@ -127,28 +127,44 @@ def look_up(run: str, path: str) -> Any:
 
 
 def table() -> str:
-    """Every run that is kept: what it was, what was proved, and its figures."""
+    """Every run that is kept: what it was, what was proved, and its figures. Of a series, its runs together."""
     lines = [
         "| run | verdict | runs | lost, duplicated, wrong, stuck | finished | end to end p50, p99 | commit |",
         "|---|---|---|---|---|---|---|",
     ]
-    for path in sorted(RUNS.glob("*/summary.json")):
-        told = read_document(path)
-        wrong = ", ".join(
-            "?" if told[key] is None else f"{told[key]:,}" for key in ("lost", "duplicated", "wrong", "stuck")
-        )
-        late = told["end_to_end_ms"]
-        cells = (
-            f"[{path.parent.name}](runs/{path.parent.name}): `{told['profile']}` `{told['scenario']}`",
-            told["verdict"],
-            "?" if told["runs"] is None else f"{told['runs']:,}",
-            wrong,
-            "?" if told["completed_per_s"] is None else f"{told['completed_per_s']:,.0f}/s",
-            f"{late['p50']:,.1f} ms, {late['p99']:,.1f} ms" if late else "?",
-            f"`{(told['commit'] or '?')[:8]}`",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
+    for folder in sorted(RUNS.iterdir()):
+        if (folder / "summary.json").exists():
+            told = read_document(folder / "summary.json")
+            lines.append(line(folder.name, f"`{told['profile']}` `{told['scenario']}`", told["verdict"], [told]))
+        elif (folder / "series.json").exists():
+            series = read_document(folder / "series.json")
+            summaries = [part["summary"] for part in series["parts"] if part["summary"]]
+            lines.append(
+                line(folder.name, f"`{series['kind']}`, {len(series['parts'])} runs", series["verdict"], summaries)
+            )
     return "\n".join(lines)
+
+
+def line(name: str, what: str, verdict: str, summaries: list[dict[str, Any]]) -> str:
+    """A run in the table, or the sums of several; figures only of one."""
+
+    def total(key: str) -> str:
+        known = [told[key] for told in summaries]
+        return "?" if None in known else f"{sum(known):,}"
+
+    told = summaries[0] if len(summaries) == 1 else dict.fromkeys(("completed_per_s", "end_to_end_ms"))
+    late, pace = told["end_to_end_ms"], told["completed_per_s"]
+    commits = sorted({(one["commit"] or "?")[:8] for one in summaries})
+    cells = (
+        f"[{name}](runs/{name}): {what}",
+        verdict,
+        total("runs"),
+        ", ".join(map(total, ("lost", "duplicated", "wrong", "stuck"))),
+        "" if pace is None else f"{pace:,.0f}/s",
+        f"{late['p50']:,.1f} ms, {late['p99']:,.1f} ms" if late else "",
+        ", ".join(f"`{commit}`" for commit in commits),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 @cache
@@ -180,12 +196,12 @@ def said(file: str) -> str:
 def add(folder: Path, kept: Path) -> Path:
     """Keep what a run told: its small documents without what matters to itself alone, and what it said on the terminal."""
     files = [folder] if folder.is_file() else [folder / name for name in DOCUMENTS if (folder / name).exists()]
-    if not files or not any(file.name in ("summary.json", "bench.json", "all.json") for file in files):
+    if not files or not any(file.name in DOCUMENTS[:3] for file in files):
         raise FigureError(
             f"{folder} holds no summary.json and no bench.json: give the folder of a run that was judged."
         )
     documents = {file.name: read_document(file) for file in files}
-    small = {name: trimmed(value) if isinstance(value, dict) else value for name, value in documents.items()}
+    small = {name: smaller(value) for name, value in documents.items()}
     for name in (*DOCUMENTS, TERMINAL):
         (kept / name).unlink(missing_ok=True)
     for name, value in small.items():
@@ -196,6 +212,15 @@ def add(folder: Path, kept: Path) -> Path:
         (kept / TERMINAL).write_text(terminal(folder, documents["summary.json"]), encoding="utf-8")
     document_of.cache_clear()
     return kept
+
+
+def smaller(value: Any) -> Any:
+    """A document without what matters to its own run alone, and without histograms, at any depth."""
+    if isinstance(value, list):
+        return [smaller(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: smaller(each) for key, each in trimmed(value).items() if key != "histograms"}
 
 
 def terminal(folder: Path, summary: dict[str, Any]) -> str:

@@ -43,6 +43,7 @@ from meshproof.load.generator import processes_for
 from meshproof.load.shape import SHAPES, Shape
 from meshproof.measure import recording
 from meshproof.measure.commands import register
+from meshproof.measure.junit import Told
 from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
 from meshproof.plan import Arrivals
@@ -239,7 +240,7 @@ def run_bench(
     else:
         console().print(bench.table(document))
         console().print(f"{out / 'bench.json'}", highlight=False, soft_wrap=True)
-    bounds = keep(document, as_json=as_json)
+    bounds = keep([Told(document)], as_json=as_json)
     if document["lost"]:
         fail(VIOLATED, f"{document['lost']:,} runs were acknowledged and are not stored.")
     raise SystemExit(EXIT_CODES[bounds])

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -16,10 +16,11 @@ from rich.text import Text
 
 from meshproof import evidence, scenario_file, scenarios
 from meshproof.display import Display
-from meshproof.judge.verdicts import Verdict, Verdicts, worst
+from meshproof.judge.verdicts import Verdict, worst
 from meshproof.load.backlog import BacklogError
 from meshproof.load.generator import GeneratorError
-from meshproof.measure import history, recording, thresholds
+from meshproof.measure import history, recording, rounds, thresholds
+from meshproof.measure.junit import Told
 from meshproof.ownership import FLAG
 from meshproof.profiles.session import Result
 from meshproof.profiles.settings import RunSettings
@@ -95,14 +96,15 @@ def finish(run: Callable[[Display, Reaper], Awaitable[Result]], *, as_json: bool
         typer.echo(json.dumps(result.summary, indent=2))
     else:
         show(console(), result)
-    bounds = keep(result.summary, result.verdicts, as_json=as_json)
+    told = Told(rounds.whole(result.summary, result.folder), result.verdicts)
+    bounds = keep([told], as_json=as_json)
     raise SystemExit(EXIT_CODES[worst([result.verdicts.verdict, bounds])])
 
 
-def keep(document: dict[str, Any], verdicts: Verdicts | None = None, *, as_json: bool) -> Verdict:
-    """Do with a run what `--thresholds`, `--junit` and `--history` ask for; the verdict is that of the thresholds."""
+def keep(told: Sequence[Told], *, as_json: bool) -> Verdict:
+    """Do with runs what `--thresholds`, `--junit` and `--history` ask for; the verdict is that of the thresholds."""
     try:
-        kept = recording.keep(document, verdicts)
+        kept = recording.keep(told)
     except (thresholds.ThresholdError, history.HistoryError) as error:
         fail(USAGE, str(error))
     said = console(stderr=as_json)

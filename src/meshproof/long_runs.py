@@ -25,11 +25,14 @@ from meshproof.command import (
     console,
     fail,
     finish,
+    keep,
     tell,
 )
 from meshproof.display import Display
-from meshproof.judge.verdicts import Verdict
+from meshproof.judge.verdicts import Verdict, read, worst
 from meshproof.load.generator import processes_for
+from meshproof.measure import rounds
+from meshproof.measure.junit import Told
 from meshproof.profiles import scale, soak, stress
 from meshproof.profiles.session import cores
 from meshproof.profiles.settings import EMBEDDED, RunSettings
@@ -213,4 +216,12 @@ def finish_series(run: Callable[[Display, Reaper], Awaitable[dict[str, Any]]], o
     else:
         show_series(console(), document)
         console().print(f"{out / 'report.html'}", highlight=False, soft_wrap=True)
-    raise SystemExit(EXIT_CODES[Verdict(document["verdict"])])
+    bounds = keep([told for part in document["parts"] if (told := told_of(part, out / part["name"]))], as_json=as_json)
+    raise SystemExit(EXIT_CODES[worst([Verdict(document["verdict"]), bounds])])
+
+
+def told_of(part: dict[str, Any], folder: Path) -> Told | None:
+    """What is kept of one run of a series; None of one that did not come to its end."""
+    if part["summary"] is None:
+        return None
+    return Told(rounds.whole(part["summary"], folder), read((folder / "verdicts.json").read_bytes()), name=part["name"])

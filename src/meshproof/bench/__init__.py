@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshproof.bench import bloat, calls, drain, in_flight, open_loop, overload, pipeline, signatures, timers
-from meshproof.bench.engine import SCENARIO, Bench, Scale, publish
+from meshproof.bench.engine import SCENARIO, Bench, Scale, now_us, publish
 from meshproof.bench.figures import bootstrap
 from meshproof.bench.table import table
 from meshproof.database import Reader
@@ -77,6 +77,7 @@ async def run(
     target = Embedded(workers=1, incidents=incidents, reaper=reaper, logs=logs / "logs", settings=settings)
     sink = Sink(free_port(), folder=logs / "effects", logs=logs / "logs", reaper=reaper, incidents=incidents)
     reader = Reader(target.dsn)
+    started_us = now_us()
     try:
         display.step("Starting MeshHook: one API process, one worker, Postgres")
         await target.start()
@@ -85,7 +86,8 @@ async def run(
         await publish(bench, SCENARIO)
         rows = await measure(bench, names)
         made_with = await versions(reader)
-        document: dict[str, Any] = {"machine": made_with.pop("machine"), **made_with, "lost": bench.lost, "rows": rows}
+        document: dict[str, Any] = {"started_us": started_us, "machine": made_with.pop("machine"), **made_with}
+        document |= {"lost": bench.lost, "rows": rows}
     finally:
         await reader.close()
         await target.stop()

@@ -51,12 +51,14 @@ async def open_loop(bench: Bench, rate: float) -> dict[str, Any]:
     driven = await session.drive(under_way, f"Open loop at {rate:,.0f}/s")
     bench.display.step("Reading what became of it")
     await stored.export(bench.reader, out / "stored", endpoints)
-    steady_us = driven.start_us + 2_000_000
+    steady_us = driven.start_us + round(bench.scale.open_warm_s * 1e6)
+    steady = [Phase("steady", steady_us, steady_us + round(bench.scale.open_s * 1e6))]
     with open_evidence(out) as evidence:
         assert evidence is not None
-        figures = evidence.figures([Phase("steady", steady_us, steady_us + round(bench.scale.open_s * 1e6))])
+        figures, histograms = evidence.figures(steady), evidence.histograms(steady)
     (certificate,) = driven.certificates
     measured = row(**asdict(figures), settings={"rate": rate, "seconds": bench.scale.open_s})
+    measured |= {"histograms": histograms}
     measured |= {"generator_lag_ms": Histogram.decode(certificate["lag"]).milliseconds()}
     measured |= {"generator_cpu_share": certificate["cpu_share"], "unsent": certificate["unsent"]}
     bench.display.note(f"end to end {ms(figures.end_to_end_ms)}")

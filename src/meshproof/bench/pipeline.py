@@ -71,6 +71,7 @@ async def pipeline_row(bench: Bench, spans: list[Span], floors: list[float]) -> 
         "runs_per_s_interval": bootstrap(rates),
         "floor_ratio_interval": bootstrap(ratios),
         "finish_ms": finish.milliseconds(),
+        "histograms": {"accept_ms": accept.encode(), "queue_ms": queue.encode(), "finish_ms": finish.encode()},
         "generator_cpu_share": median(one.report.cpu_share for one in spans),
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -25,20 +26,38 @@ from meshproof.measure.thresholds import Held
 FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(path: Path, verdicts: Verdicts, summary: dict[str, Any], held: Sequence[Held] = ()) -> None:
+@dataclass(frozen=True)
+class Told:
+    """What is to be told of one run: its `summary.json` or `bench.json`, what the judge says, and what became of its thresholds."""
+
+    document: dict[str, Any]
+    verdicts: Verdicts | None = None
+    held: Sequence[Held] = ()
+    name: str = ""
+    """That of the run in a series."""
+
+    @property
+    def suite(self) -> str:
+        """What its suites are called, before the family."""
+        words = ("meshproof", self.document.get("profile", "bench"), self.document.get("scenario"), self.name)
+        return ".".join(str(word) for word in words if word)
+
+
+def write(path: Path, runs: Sequence[Told]) -> None:
     """Write the file, and the folder it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(document(verdicts, summary, held))
+    path.write_bytes(document(runs))
 
 
-def document(verdicts: Verdicts, summary: dict[str, Any], held: Sequence[Held] = ()) -> bytes:
+def document(runs: Sequence[Told]) -> bytes:
     """The bytes of the file."""
-    name = f"meshproof.{summary['profile']}.{summary['scenario']}"
-    root = ElementTree.Element("testsuites", name=name)
-    for family, members in groupby(verdicts.results, key=lambda result: result.family):
-        _suite(root, f"{name}.{family}", summary, (_invariant(name, result) for result in members))
-    if held:
-        _suite(root, f"{name}.thresholds", summary, (_threshold(name, one) for one in held))
+    root = ElementTree.Element("testsuites", name="meshproof")
+    for run in runs:
+        results = run.verdicts.results if run.verdicts else []
+        for family, members in groupby(results, key=lambda result: result.family):
+            _suite(root, f"{run.suite}.{family}", run.document, (_invariant(run.suite, result) for result in members))
+        if run.held:
+            _suite(root, f"{run.suite}.thresholds", run.document, (_threshold(run.suite, one) for one in run.held))
     for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.get(count, 0)) for suite in root)))
     ElementTree.indent(root)

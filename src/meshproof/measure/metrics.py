@@ -61,7 +61,11 @@ DIRECTIONS: Final[tuple[tuple[str, Better], ...]] = (
 )
 
 # Documents inside a summary that say how it was made.
-MAKING: Final = frozenset({"settings", "versions", "seed", "commit", "profile", "scenario", "started_us", "digest"})
+MAKING: Final = frozenset(
+    ("machine", "histograms", "settings", "versions", "seed", "commit", "profile", "scenario", "started_us", "digest")
+)
+ANALYSIS: Final = "analysis"
+"""Under this name stands what `analysis.json` says, where the profile has one."""
 LATENCIES: Final = tuple(key for key in KEYS if key.endswith("_ms"))
 
 
@@ -94,7 +98,8 @@ def expected() -> list[str]:
 def may_be(name: str) -> bool:
     """Whether some run may tell a figure of this name: one of those every run has, or a part of what only some profiles tell."""
     first, _, rest = name.partition(".")
-    return name in expected() or (bool(rest) and first in set(KEYS) - {*LATENCIES, *MAKING, *COUNTS})
+    parts = {ANALYSIS, *KEYS} - {*LATENCIES, *MAKING, *COUNTS}
+    return name in expected() or (bool(rest) and first in parts)
 
 
 def close_to(name: str, names: Iterable[str]) -> list[str]:

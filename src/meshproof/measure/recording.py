@@ -8,15 +8,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from meshproof.judge.verdicts import Verdicts
 from meshproof.measure import history, junit, thresholds
+from meshproof.measure.junit import Told
 from meshproof.measure.thresholds import Held, Threshold
 
 OPTIONS: Final[dict[str, Any]] = {
@@ -41,8 +41,8 @@ class Recording:
 class Kept:
     """What came of it."""
 
-    held: Sequence[Held] = field(default=())
-    said: Sequence[str] = field(default=())
+    held: Sequence[Held] = ()
+    said: Sequence[str] = ()
 
 
 _asked: ContextVar[Recording] = ContextVar("recording", default=Recording())  # noqa: B039 - it is frozen
@@ -77,16 +77,16 @@ def offered(command: Callable[..., Any], names: Sequence[str] = tuple(OPTIONS)) 
     return wrapped
 
 
-def keep(document: dict[str, Any], verdicts: Verdicts | None = None) -> Kept:
-    """Do what was asked for with a `summary.json` or `bench.json`, and with the verdicts where there are any."""
+def keep(told: Sequence[Told]) -> Kept:
+    """Do what was asked for with one run, or with those of a series."""
     asked = _asked.get()
-    held = thresholds.hold(asked.thresholds, document)
+    runs = [replace(one, held=thresholds.hold(asked.thresholds, one.document)) for one in told]
     said = []
-    if asked.junit is not None and verdicts is not None:
-        junit.write(asked.junit, verdicts, document, held)
+    if asked.junit is not None:
+        junit.write(asked.junit, runs)
         said.append(f"{asked.junit}")
     if asked.history is not None:
         with history.opened(asked.history) as store:
-            store.add(document)
-        said.append(f"{asked.history}: the run was added")
-    return Kept(held, said)
+            added = sum(store.add(one.document) for one in runs)
+        said.append(f"{asked.history}: {added} {'run' if added == 1 else 'runs'} added")
+    return Kept([held for one in runs for held in one.held], said)

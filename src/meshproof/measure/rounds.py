@@ -65,12 +65,13 @@ def read(place: Path) -> list[Round]:
 def of(document: dict[str, Any], histograms: dict[str, Any] | None = None) -> list[Round]:
     """The rounds of one `summary.json` or `bench.json`."""
     made = about(document)
+    histograms = histograms or _of_rows(document)
     figures = metrics.figures(document)
     kept = _kept_rounds(document)
     first = Round(
         made,
         figures,
-        histograms or {},
+        histograms,
         document.get("verdict"),
         document.get("valid"),
         document.get("commit"),
@@ -83,6 +84,12 @@ def of(document: dict[str, Any], histograms: dict[str, Any] | None = None) -> li
     others = {name: value for name, value in figures.items() if name not in kept}
     first_of_all = replace(first, figures={**others, **several[0]})
     return [first_of_all, *(replace(first, figures=each, histograms={}) for each in several[1:])]
+
+
+def whole(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A summary together with what the analysis of its run says, where the profile has one."""
+    analysis = _beside(folder / "analysis.json")
+    return {**summary, metrics.ANALYSIS: analysis} if analysis else summary
 
 
 def about(document: dict[str, Any]) -> About:
@@ -127,11 +134,28 @@ def _rounds(path: Path) -> list[Round]:
             raise RoundsError(f"{path} is no {SUMMARY}, no {BENCH} and no baseline.")
         if BASELINE in document:
             return [one for each in document[BASELINE] for one in of(each["document"], each.get("histograms"))]
-        beside = path.with_name(HISTOGRAMS)
-        histograms = msgspec.json.decode(beside.read_bytes()) if path.name == SUMMARY and beside.exists() else {}
-        return of(document, histograms)
+        if path.name != SUMMARY:
+            return of(document)
+        return of(whole(document, path.parent), _beside(path.parent / HISTOGRAMS))
     except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise RoundsError(f"{path} can't be read as a {SUMMARY}, a {BENCH} or a baseline: {error}") from None
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    found = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _of_rows(document: dict[str, Any]) -> dict[str, Any]:
+    """The histograms in the rows of a benchmark, by row and stage."""
+    rows = document.get("rows")
+    if not isinstance(rows, dict):
+        return {}
+    return {
+        f"{row}.{stage}": histogram
+        for row, told in rows.items()
+        for stage, histogram in (told.get("histograms") or {}).items()
+    }
 
 
 def _kept_rounds(document: dict[str, Any]) -> dict[str, list[float]]:

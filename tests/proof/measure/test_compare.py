@@ -186,6 +186,27 @@ def test_a_benchmark_is_as_many_rounds_as_it_has(tmp_path: Path) -> None:
     assert [one.figures for one in rounds.read(tmp_path / "baseline.json")] == [one.figures for one in found]
 
 
+def test_what_an_analysis_says_is_compared_too(tmp_path: Path) -> None:
+    for number in range(12):
+        folder = tmp_path / "AB"[number % 2] / f"{number:02d}"
+        write_document(folder / "summary.json", summary(number, profile="stress"))
+        broke = {"broke_at_per_s": 900.0 + 300 * (number % 2), "steps": [{"rate": 5.0}], "machine": {"cores": 2}}
+        write_document(folder / "analysis.json", broke)
+    a, b = (rounds.read(tmp_path / side) for side in "AB")
+    told = figure(a, b, "analysis.broke_at_per_s")
+    assert (told.word, told.ratio) == (Word.BETTER, pytest.approx(4 / 3))
+    assert not any("cores" in name or "steps" in name for name in a[0].figures)
+
+
+def test_latencies_of_a_benchmark_are_its_own_rounds(tmp_path: Path) -> None:
+    row = {"end_to_end_ms": {"p50": 1.0}, "histograms": {"end_to_end_ms": Histogram.of([1_000]).encode()}}
+    for number in range(10):
+        document = {"machine": {"cores": 2}, "rows": {"open_1000": row}, "lost": 0, "started_us": 5 + number}
+        write_document(tmp_path / "AB"[number % 2] / f"{number}" / "bench.json", document)
+    a, b = (rounds.read(tmp_path / side) for side in "AB")
+    assert figure(a, b, "open_1000.end_to_end_ms.p50").word is Word.SAME
+
+
 def test_a_place_without_rounds_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(rounds.RoundsError, match=r"no summary\.json, no bench\.json and no baseline"):
         rounds.read(tmp_path)

@@ -12,6 +12,7 @@ from story import Story
 from meshproof.judge import FAMILIES, judge
 from meshproof.judge.verdicts import Verdict, Verdicts
 from meshproof.measure import junit, thresholds
+from meshproof.measure.junit import Told
 
 
 class Element(NamedTuple):
@@ -71,7 +72,7 @@ def written(violated: Verdicts, tmp_path_factory: pytest.TempPathFactory) -> Ele
         thresholds.parse('"lost" = "== 0"\n"cpu_ms_per_run" = "<= 1"\n"queue_ms.p99" = "<= 1"'), summary()
     )
     path = tmp_path_factory.mktemp("junit") / "deep" / "junit.xml"
-    junit.write(path, violated, summary(), held)
+    junit.write(path, [Told(summary(), violated, held)])
     return ElementTree.parse(path).getroot()
 
 
@@ -130,3 +131,12 @@ def test_the_sums_add_up(written: ElementTree.Element) -> None:
         assert int(each.attrib["errors"]) == found.count("error")
     assert int(written.attrib["failures"]) >= 2
     assert int(written.attrib["errors"]) >= 2
+
+
+def test_the_runs_of_a_series_have_suites_of_their_own(violated: Verdicts) -> None:
+    runs = [Told(summary(), violated, name="one"), Told(summary(), violated, name="two"), Told({"rows": {}, "lost": 0})]
+    root = ElementTree.fromstring(junit.document(runs))
+    assert_valid(root)
+    names = [suite.attrib["name"] for suite in root]
+    assert len(names) == len(set(names)) == 2 * len(FAMILIES)
+    assert names[0] == "meshproof.load.mixed.one.intake"
