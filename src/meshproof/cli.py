@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from meshproof import bench, evidence, long_runs, scenarios
+from meshproof import bench, long_runs, scenarios
 from meshproof.clean_command import clean_target
 from meshproof.command import (
     EXIT_CODES,
@@ -35,6 +35,17 @@ from meshproof.command import (
     tell,
 )
 from meshproof.display import Display
+from meshproof.driver_commands import (
+    Namespace,
+    SliceOption,
+    StartAt,
+    finish_slice,
+    judge_again,
+    moment_named,
+    namespace_named,
+    run_driven,
+    slice_named,
+)
 from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
@@ -48,7 +59,7 @@ from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
 from meshproof.plan import Arrivals
 from meshproof.profiles import concurrency, faults, load
-from meshproof.profiles.session import conclude, cores
+from meshproof.profiles.session import cores
 from meshproof.profiles.settings import EMBEDDED, RunSettings
 from meshproof.reaper import Reaper
 
@@ -69,6 +80,8 @@ app.add_typer(run_app, name="run", help="Drive an engine, then prove what became
 long_runs.add_to(run_app)
 app.command("clean")(clean_target)
 register(app)
+app.command("judge")(recording.offered(judge_again))
+run_app.command("driven")(run_driven)
 
 
 @run_app.command("load")
@@ -95,6 +108,9 @@ def run_load(
     target: Target = EMBEDDED,
     database: Database = None,
     owned: Owned = None,
+    slice: SliceOption = None,
+    namespace: Namespace = None,
+    start_at: StartAt = None,
     workers: Workers = 1,
     out: Out = Path("build/load"),
     as_json: AsJson = False,
@@ -116,10 +132,16 @@ def run_load(
         arrivals=arrivals_named(arrivals),
         shape=shape_named(shape),
         backlog=backlog,
+        slice=slice_named(slice, target == EMBEDDED, namespace),
+        namespace=namespace_named(namespace),
+        start_at_us=moment_named(start_at),
     )
     if trace is not None:
         settings = replayed(settings, trace, speed)
     settings = checked(replace(settings, generators=processes_for(cores(), load.plan_of(settings).peak_per_s)))
+    if settings.slice.is_part:
+        finish_slice(settings)
+        return
     finish(lambda display, reaper: load.run(settings, display, reaper), as_json=as_json)
 
 
@@ -244,20 +266,6 @@ def run_bench(
     if document["lost"]:
         fail(VIOLATED, f"{document['lost']:,} runs were acknowledged and are not stored.")
     raise SystemExit(EXIT_CODES[bounds])
-
-
-@app.command("judge")
-@recording.offered
-def judge_again(
-    folder: Annotated[Path, typer.Argument(help="Folder with the evidence of a run.", metavar="DIR")],
-    as_json: AsJson = False,
-) -> None:
-    """Judge saved evidence again, and write summary and report anew."""
-    try:
-        evidence.require(folder)
-    except evidence.EvidenceError as error:
-        fail(USAGE, str(error))
-    finish(lambda display, _: conclude(folder, display), as_json=as_json)
 
 
 @app.command("mutants")

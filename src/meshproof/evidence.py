@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-FOLDERS = ("sent", "effects", "stored", "samples", "logs", "scenarios")
+FOLDERS = ("sent", "effects", "stored", "samples", "logs", "scenarios", "locust")
 FILES = (
     "plan.json",
+    "requests.ndjson",
+    "k6.json",
     "phases.json",
     "generator.json",
     "incidents.ndjson",

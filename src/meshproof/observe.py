@@ -40,12 +40,14 @@ class Observer:
     def __init__(
         self,
         folder: Path,
-        reader: Reader,
+        reader: Reader | None,
         endpoints: list[int] | None,
         pids: Callable[[], dict[str, list[int]]],
         progress: Callable[[], Progress],
     ) -> None:
-        """`endpoints` as in `stored.export`; `pids` and `progress` are asked at every look."""
+        """`reader` is None when somebody else looks into the database.
+
+        `endpoints` as in `stored.export`; `pids` and `progress` are asked at every look."""
         self._reader = reader
         self._endpoints = endpoints
         self._pids = pids
@@ -83,10 +85,11 @@ class Observer:
         self._generator_transactions = progress.transactions
         line["roles"] = self._meter.read({**self._pids(), "suite": [os.getpid()]})
         line["machine_busy_s"] = round(machine_busy_s(), 2)
-        with suppress(*ERRORS):
-            if time.monotonic() >= self._count_at:
-                line |= await self._look_at_runs()
-            line["database"] = await self._look_at_database()
+        if self._reader is not None:
+            with suppress(*ERRORS):
+                if time.monotonic() >= self._count_at:
+                    line |= await self._look_at_runs(self._reader)
+                line["database"] = await self._look_at_database(self._reader)
         self._observations.add_json(line)
         for writer in (self._observations, self._counts, self._seen):
             writer.flush()
@@ -110,10 +113,10 @@ class Observer:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), max(0.0, INTERVAL_S - (time.monotonic() - began)))
 
-    async def _look_at_runs(self) -> dict[str, Any]:
+    async def _look_at_runs(self, reader: Reader) -> dict[str, Any]:
         """Counts and samples, in one snapshot."""
         began = time.monotonic()
-        async with self._reader.snapshot() as connection:
+        async with reader.snapshot() as connection:
             counts = dict(await connection.fetchrow(statement("counts"), self._endpoints) or {})
             newest = await connection.fetch(statement("newest"), self._endpoints, NEWEST_RUNS)
             run_ids = self._choose([row[0] for row in newest])
@@ -141,19 +144,17 @@ class Observer:
             chosen &= self._known.keys()
         return sorted(chosen)
 
-    async def _look_at_database(self) -> dict[str, Any]:
-        (row,) = await self._reader.fetch(statement("load"))
+    async def _look_at_database(self, reader: Reader) -> dict[str, Any]:
+        (row,) = await reader.fetch(statement("load"))
         load = {name: json.loads(value) if isinstance(value, str) else value for name, value in row.items()}
-        version = await self._server_version()
-        (row,) = await self._reader.fetch(
-            statement("checkpoints" if version >= POSTGRES_17 else "checkpoints_before_17")
-        )
-        own = self._reader.transactions + self._generator_transactions
+        version = await self._server_version(reader)
+        (row,) = await reader.fetch(statement("checkpoints" if version >= POSTGRES_17 else "checkpoints_before_17"))
+        own = reader.transactions + self._generator_transactions
         return {**load, "checkpoints": row["checkpoints"], "own_transactions": own}
 
-    async def _server_version(self) -> int:
+    async def _server_version(self, reader: Reader) -> int:
         if self._version is None:
-            (row,) = await self._reader.fetch("SELECT current_setting('server_version_num')::int AS version")
+            (row,) = await reader.fetch("SELECT current_setting('server_version_num')::int AS version")
             self._version = int(row["version"])
         return self._version
 

@@ -87,6 +87,21 @@ async def prepare(target: Target, plan: Plan, sink: str | None = None) -> dict[s
     return apis
 
 
+async def prepared(target: Target, plan: Plan) -> dict[str, Api]:
+    """Wait until somebody else has prepared the target for the same plan; returns as `prepare`. Raises TargetError."""
+    apis = {project: await target.api_of(project) for project in plan.projects()}
+    deadline = time.monotonic() + READY_S_MAX
+    for name in plan.members():
+        while plan.place(name) not in await apis[scenarios.load(name).project].endpoints():
+            if time.monotonic() > deadline:
+                raise TargetError(
+                    f"There is no endpoint {plan.place(name)} after {READY_S_MAX:g} s. The first slice (0/N) makes it: was that"
+                    " started, with the same --namespace?"
+                )
+            await asyncio.sleep(POLL_S * 4)
+    return apis
+
+
 class Embedded:
     """An engine of our own, in a folder that the reaper removes."""
 

@@ -143,11 +143,14 @@ def steps(facts: Facts) -> Finding:
 
 def _saturation(process: dict[str, Any]) -> list[str]:
     name = f"process {process.get('process', '?')}"
+    if process.get("ended") is False:
+        raise CannotTell(f"{name} did not say that it had ended: what it sent last may be on no record")
     lag = process["lag_ms"]
     faults = []
     if lag is not None and lag["p99"] > LAG_P99_MS_MAX:
         faults.append(f"{name} was {lag['p99']:.1f} ms late at p99")
-    if process["cpu_share"] > CPU_SHARE_MAX:
+    # A driver that is not ours may not know what it used; what it could not send in time it has to know.
+    if process["cpu_share"] is not None and process["cpu_share"] > CPU_SHARE_MAX:
         faults.append(f"{name} used {process['cpu_share']:.0%} of a core")
     if process["unsent"]:
         faults.append(f"{name} left {process['unsent']:,} attempts unsent")

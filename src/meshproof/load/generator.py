@@ -113,9 +113,9 @@ class Generator:
     ) -> None:
         await self._end()
 
-    def start(self) -> int:
-        """Start sending in a moment; returns that moment in microseconds of Unix time."""
-        self.start_us = time.time_ns() // 1_000 + round(START_AHEAD_S * 1e6)
+    def start(self, at_us: int = 0) -> int:
+        """Start sending at a moment, or in a moment when that is over; returns it in microseconds of Unix time."""
+        self.start_us = max(at_us, time.time_ns() // 1_000 + round(START_AHEAD_S * 1e6))
         for number, process in enumerate(self._processes):
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode({"start_us": self.start_us}) + b"\n")

@@ -54,15 +54,25 @@ def outcome_of(exchange: Exchange) -> Outcome:
         reply, error = _decode(exchange.body), None
     except msgspec.DecodeError as fault:
         reply, error = _NO_REPLY, f"the body of the reply is no such JSON as expected: {fault}"
+    verdict = verdict_of(status, reply.type)
+    if verdict == "ok":
+        return Outcome(verdict, status, None, reply.run_id, reply.duplicate, error, gathered=reply.gathered)
+    return Outcome(verdict, status, reply.type, None, None, error)
+
+
+def verdict_of(status: int | None, problem: str | None, *, sent: bool = True) -> Verdict:
+    """What a status means; without one it matters whether any byte of the request was sent."""
     match status:
+        case None:
+            return "unknown" if sent else "fail"
         case _ if 200 <= status < 300:
-            return Outcome("ok", status, None, reply.run_id, reply.duplicate, error, gathered=reply.gathered)
+            return "ok"
         case _ if 400 <= status < 500:
-            return Outcome("fail", status, reply.type, None, None, error)
-        case 503 if reply.type:
-            return Outcome("fail", status, reply.type, None, None, None)
+            return "fail"
+        case 503 if problem:
+            return "fail"
         case _:
-            return Outcome("unknown", status, reply.type, None, None, error)
+            return "unknown"
 
 
 def _answered(exchange: Exchange) -> Outcome:

@@ -26,6 +26,7 @@ from meshproof.load.open_loop import OpenLoop
 from meshproof.load.recorder import Clock, Recorder
 from meshproof.load.request import Requests, SteppedRequests
 from meshproof.load.shape import Piece
+from meshproof.load.slicing import WHOLE, Slice
 from meshproof.load.steps import StepMeter, Steps
 from meshproof.plan import Plan
 from meshproof.stats import Histogram
@@ -43,6 +44,8 @@ class Job(msgspec.Struct):
     """Where the ledger of sent requests goes."""
     process: int = 0
     processes: int = 1
+    slice: Slice = WHOLE
+    """The share of the plan that is sent from this machine, by all of its processes."""
     dsn: str | None = None
     """The database to see runs finish in; only the closed model asks."""
     in_flight_max: int = 4_096
@@ -84,9 +87,10 @@ async def main() -> None:
 
 def _requests(job: Job, steps: Steps) -> Requests:
     host = f"{job.host}:{job.port}"
+    process, processes = job.slice.share(job.process, job.processes)
     if job.stepped:
-        return SteppedRequests(job.plan, host, steps, job.process, job.processes)
-    return Requests(job.plan, host, job.process, job.processes)
+        return SteppedRequests(job.plan, host, steps, process, processes)
+    return Requests(job.plan, host, process, processes)
 
 
 async def _send(job: Job, requests: Requests, recorder: Recorder, meter: StepMeter | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from meshproof.rest import Api
 from meshproof.sink import Sink, is_wanted
 from meshproof.sql import statement
 from meshproof.supervise import Incidents
-from meshproof.target import Embedded, Remote, Target, TargetError, free_port, prepare
+from meshproof.target import Embedded, Remote, Target, TargetError, free_port, prepare, prepared
 from meshproof.versions import versions
 
 WATCH_S = 0.2
@@ -118,12 +118,14 @@ async def session(
         if fit is not None:
             await fit(target)
         await target.start()
-        sink = await _sink(settings, plan, target, incidents, reaper, stack)
+        leads = settings.slice.is_first
+        sink = await _sink(settings, plan, target, incidents, reaper, stack) if leads else None
         calls_to = None if sink is None else sink.address
-        apis = await prepare(target, plan, calls_to)
+        apis = await prepare(target, plan, calls_to) if leads else await prepared(target, plan)
         done = stack.enter_context(LineWriter(settings.out / "sent" / "acts.ndjson"))
         stagehand = Stagehand(plan, apis, calls_to, done)
-        await stagehand.set_up()
+        if leads:
+            await stagehand.set_up()
         reader = Reader(target.dsn)
         stack.push_async_callback(reader.close)
         made_of = await versions(reader) if settings.embedded else await versions(reader, target.api)
@@ -133,7 +135,7 @@ async def session(
         # A database of our own holds nothing but this run; whatever else turns up there is a finding.
         paths = [plan.place(name) for name in plan.members()]
         endpoints = None if settings.embedded else await endpoint_ids(reader, paths)
-        calibration = await _calibration(settings, trial or plan, display)
+        calibration = await _calibration(settings, trial or part_of(plan, settings), display)
         yield Session(
             settings=settings,
             plan=plan,
@@ -147,8 +149,17 @@ async def session(
             calibration=calibration,
             sink=sink,
             apis=apis,
-            stagehand=stagehand,
+            stagehand=stagehand if leads else None,
         )
+
+
+def part_of(plan: Plan, settings: RunSettings) -> Plan:
+    """A plan with the rate of the share that is sent from here, to calibrate the generator for."""
+    return (
+        replace(plan, rate=plan.peak_per_s / settings.slice.of, course=(), trace=None)
+        if settings.slice.is_part
+        else plan
+    )
 
 
 async def _note_clocks(settings: RunSettings, reader: Reader) -> None:
@@ -228,30 +239,34 @@ async def drive(
         dsn=run.target.dsn,
         stepped=stepped,
         tls=run.target.tls,
+        slice=run.settings.slice,
     )
     run.display.step("Making requests ready")
-    async with Generator(job, on_start=run.reaper.watch) as generator, AsyncExitStack() as bystanders:
+    async with Generator(job, on_start=run.reaper.watch) as generator, AsyncExitStack() as beside_it:
+        # Of several machines one looks into the database, for all.
+        leads = run.settings.slice.is_first
         observer = Observer(
             run.folder / "samples",
-            run.reader,
+            run.reader if leads else None,
             run.endpoints,
             pids=lambda: {**run.pids(), "generator": generator.pids},
             progress=lambda: generator.progress,
         )
         run.display.step(what)
         run.generator = generator
-        await bystanders.enter_async_context(_courier(run))
-        await bystanders.enter_async_context(_prober(run))
+        if leads:
+            await beside_it.enter_async_context(bystanders(run))
         run.display.watch(observer, run.incidents, run.plan)
-        start_us = generator.start()
+        start_us = generator.start(run.settings.start_at_us)
         observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
         observer.start()
         work = _both(generator.done(), None if run.stagehand is None else run.stagehand.play(start_us))
         certificates = await _unless_target_fails(run, _both(work, None if beside is None else beside(start_us)))
         observer.phase = lambda: "drain"
-        run.display.step("Waiting for the last runs")
-        await drain(run)
-        await status_pages.read(run.plan, run.apis, run.folder)
+        if leads:
+            run.display.step("Waiting for the last runs")
+            await drain(run)
+            await status_pages.read(run.plan, run.apis, run.folder)
         await observer.stop()
     run.display.watch(None, run.incidents, run.plan)
     driven = Driven(start_us, certificates)
@@ -259,6 +274,13 @@ async def drive(
         run.folder / "generator.json", certificate_of(certificates, run.calibration, target_per_s(run, driven))
     )
     return driven
+
+
+@asynccontextmanager
+async def bystanders(run: Session) -> AsyncIterator[None]:
+    """Whoever goes about the engine beside the load."""
+    async with _courier(run), _prober(run):
+        yield
 
 
 @asynccontextmanager
@@ -298,7 +320,7 @@ async def _prober(run: Session) -> AsyncIterator[None]:
 def target_per_s(run: Session, driven: Driven) -> float:
     """The rate the generator has to be twice as fast as: the planned one, or in the closed model what was reached."""
     if not run.plan.levels:
-        return run.plan.peak_per_s
+        return run.plan.peak_per_s / run.settings.slice.of
     levels = [level for certificate in driven.certificates for level in certificate["levels"]]
     seconds = sum(level["ended_us"] - level["started_us"] for level in levels) / 1e6
     sent = sum(certificate["tally"]["sent"] for certificate in driven.certificates)
@@ -307,11 +329,18 @@ def target_per_s(run: Session, driven: Driven) -> float:
 
 async def drain(run: Session) -> None:
     """Wait until no run is live, or until the bound; who is late is for the judge to say."""
-    deadline = time.monotonic() + run.settings.bounds["drain_s"]
+    await until_idle(run.reader, run.endpoints, run.settings.bounds["drain_s"], run.check)
+
+
+async def until_idle(
+    reader: Reader, endpoints: list[int] | None, seconds: float, check: Callable[[], None] = lambda: None
+) -> None:
+    """Wait until no run of these endpoints is live, for so long at most; `check` is called meanwhile, and may raise."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        run.check()
+        check()
         try:
-            (row,) = await run.reader.fetch(statement("live"), run.endpoints)
+            (row,) = await reader.fetch(statement("live"), endpoints)
         except ERRORS:
             row = None
         if row is not None and row[0] == 0:
@@ -321,8 +350,13 @@ async def drain(run: Session) -> None:
 
 async def export(run: Session, times: list[Phase]) -> None:
     """Save what the database holds, and the phases."""
-    run.display.step("Reading what is stored")
     phases.write(run.folder, times)
+    await save_stored(run)
+
+
+async def save_stored(run: Session) -> None:
+    """Save what the database holds."""
+    run.display.step("Reading what is stored")
     runs = await stored.export(run.reader, run.folder / "stored", run.endpoints)
     run.display.note(f"{runs:,} runs")
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from meshproof import ownership, scenarios
 from meshproof.load.generator import Calibration
 from meshproof.load.shape import Piece, Shape, pieces
+from meshproof.load.slicing import WHOLE, Slice
 from meshproof.namespace import new as new_namespace
 from meshproof.plan import Arrivals
 
@@ -84,6 +85,10 @@ class RunSettings:
     """How many runs of the backlog of the scenario are to stand; None takes what the scenario says."""
     lease_s: float = LEASE_S
     """How long a lease of an engine of our own lasts."""
+    slice: Slice = WHOLE
+    """The share of the plan that is sent from here."""
+    start_at_us: int = 0
+    """When to begin, in microseconds of Unix time, so that several begin together; 0 is as soon as possible."""
     namespace: str = field(default_factory=new_namespace)
 
     @property
@@ -140,6 +145,7 @@ class RunSettings:
             "step_s": self.step_s or None,
             "factor": self.factor or None,
             "faults": list(self.faults) or None,
+            "slices": self.slice.of if self.slice.is_part else None,
             "engine": self.engine_settings if self.embedded else None,
         }
 
