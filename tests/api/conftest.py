@@ -20,7 +20,7 @@ from tests.engine.processes import free_port
 
 from meshhook.db.migrate import migrate
 
-BOUND_S = 20.0
+BOUND_S = 120.0
 numbers = itertools.count(1)
 
 

@@ -14,6 +14,9 @@ from tests.api.conftest import Api, Server, transform, until
 from meshhook import keys
 from meshhook.db.connect import Database
 
+# Its server is started once, and not by every process of the tests.
+pytestmark = pytest.mark.xdist_group("access")
+
 T = TypeVar("T")
 ApiOf = Callable[..., Api]
 

@@ -28,6 +28,9 @@ from meshhook.db.migrate import migrate
 from meshhook.key_source import KeySource
 from meshhook.signatures import github, jwt, slack, standard_webhooks, stripe
 
+# Its server is started once, and not by every process of the tests.
+pytestmark = pytest.mark.xdist_group("door")
+
 SHARED = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 GITHUB = {"scheme": "github", "secrets": ["GITHUB"]}
 

@@ -26,6 +26,9 @@ from meshhook.key_source import KeySource
 from meshhook.keys import DEFAULT_PROJECT
 from meshhook.receipts import SigningKey, new_key
 
+# Its server is started once, and not by every process of the tests.
+pytestmark = pytest.mark.xdist_group("receipts")
+
 BODY = b'{"n": 1}'
 JSON = {"content-type": "application/json"}
 

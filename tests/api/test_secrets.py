@@ -16,6 +16,9 @@ from tests.conftest import execute, in_database
 from meshhook.db.migrate import migrate
 from meshhook.key_source import KeySource, ensure_file
 
+# Its server is started once, and not by every process of the tests.
+pytestmark = pytest.mark.xdist_group("api-secrets")
+
 VALUE = "api-canary-7d1f0c"
 ApiOf = Callable[..., Api]
 

@@ -19,7 +19,7 @@ from tests.engine.processes import Running
 from meshhook import keys
 from meshproof.sse import Event, Parser
 
-BOUND_S = 30.0
+BOUND_S = 120.0
 Connection = asyncpg.Connection
 
 

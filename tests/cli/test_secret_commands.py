@@ -14,7 +14,7 @@ from tests.cli.conftest import Meshhook
 
 from meshhook.key_source import KeySource, ensure_file
 
-BOUND_S = 30.0
+BOUND_S = 120.0
 CANARY = b"cli-canary-51a9"
 
 

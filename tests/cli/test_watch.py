@@ -16,7 +16,7 @@ from tests.engine.conftest import DAY, chain, delivery, pool, publish
 
 from meshhook.store import Store
 
-BOUND_S = 30.0
+BOUND_S = 120.0
 READY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'meshhook-cli'"
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-BOUND_S = 60
+BOUND_S = 120
 
 
 class Up:

@@ -25,7 +25,7 @@ from meshhook.errors import EmbeddedPostgresError
 pytestmark = pytest.mark.xdist_group("embedded")
 
 AS_ROOT = os.geteuid() == 0
-BOUND_S = 60
+BOUND_S = 120
 
 
 @pytest.fixture

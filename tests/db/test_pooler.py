@@ -22,7 +22,7 @@ from meshhook.db.connect import Database, is_pooled
 from meshhook.db.migrate import migrate
 
 BOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-BOUND_S = 30.0
+BOUND_S = 120.0
 
 NEEDED = "MUST_TEST_POOLER" in os.environ
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 
-READY_S_MAX = 60.0
+READY_S_MAX = 120.0
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ from meshhook.tailer import Tailer
 from meshhook.watching import Filter
 from meshproof.sse import Parser
 
-BOUND_S = 30.0
+BOUND_S = 120.0
 
 
 class Feed:

@@ -19,7 +19,7 @@ import asyncpg
 
 from meshproof.target import free_port
 
-READY_S_MAX = 60.0
+READY_S_MAX = 120.0
 READER = "meshproof_reader"
 
 

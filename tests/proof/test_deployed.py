@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("engine")]
 
 PAGE = Path(__file__).parents[2] / "docs" / "concurrency" / "your-own-scenario.md"
 STRANGER = "somebody-elses"
-WAIT_S_MAX = 60.0
+WAIT_S_MAX = 120.0
 # What an engine writes about itself, whatever it works on; and the audit log, which is append-only.
 OF_ITS_OWN = {"audit_log", "feed", "migrations", "openings", "operations", "settings", "trimming", "workers"}
 

@@ -12,7 +12,7 @@ from meshproof.draw import Draw
 from meshproof.faults.proxy import Proxy, Weather, to_port
 from meshproof.target import free_port
 
-BOUND_S = 30.0
+BOUND_S = 120.0
 
 
 @asynccontextmanager
