@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,14 +48,19 @@ class Address:
         """The status of an answer, and what reads the rest of it. By HTTP/1.0, so that it comes as it is, without chunks."""
         reader, writer = await (self._connect_slowly() if slow else self._connect())
         try:
-            given = {**self.headers, **headers, **({"content-length": str(len(body))} if body else {})}
-            lines = [f"{name}: {value}" for name, value in given.items()]
-            request = "\r\n".join([f"{method} {path} HTTP/1.0", f"host: {self.host}:{self.port}", *lines, "", ""])
-            writer.write(request.encode() + body)
+            writer.write(self.request(method, path, headers, body))
             head = await reader.readuntil(b"\r\n\r\n")
             yield int(head.split()[1]), reader
         finally:
             writer.transport.abort()
+
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+        """A request as it is sent."""
+        given = {**self.headers, **headers, **({"content-length": str(len(body))} if body else {})}
+        lines = [f"{name}: {value}" for name, value in given.items()]
+        return (
+            "\r\n".join([f"{method} {path} HTTP/1.0", f"host: {self.host}:{self.port}", *lines, "", ""]).encode() + body
+        )
 
     async def _connect(self) -> Connection:
         return await asyncio.open_connection(self.host, self.port, limit=READ_BYTES)
@@ -66,6 +71,39 @@ class Address:
         window.setblocking(False)
         await asyncio.get_running_loop().sock_connect(window, (self.host, self.port))
         return await asyncio.open_connection(sock=window, limit=SLOW_BYTES)
+
+
+class Tap(asyncio.Protocol):
+    """Sends a request, and gives on what is answered as it comes; a stream reader would copy it twice.
+
+    ``began`` is called once, when the answer is 200; ``ended`` is done when the connection is over, and says the status.
+    """
+
+    def __init__(self, request: bytes, began: Callable[[], None], take: Callable[[bytes], None]) -> None:
+        self._request, self._began, self._take = request, began, take
+        self._head: bytes | None = b""
+        self._status = 0
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.write(self._request)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is None:
+            if self._status == 200:
+                self._take(data)
+            return
+        head, found, rest = (self._head + data).partition(b"\r\n\r\n")
+        self._head = None if found else head
+        if found:
+            self._status = int(head.split()[1])
+            if self._status == 200:
+                self._began()
+                self._take(rest)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(self._status)
 
 
 @dataclass
@@ -86,6 +124,7 @@ class Watcher:
     refused: int = 0
     began: asyncio.Event = field(default_factory=asyncio.Event)
     _hurried: bool = False
+    _since_us: int = 0
 
     def hurry(self) -> None:
         """From now on it is not slow."""
@@ -103,22 +142,38 @@ class Watcher:
 
     async def _follow(self) -> None:
         cursor = {"last-event-id": self.reading.last_id} if self.reading.last_id else {}
-        async with self.address.ask("GET", self.path, headers=cursor, slow=self.slow) as (status, reader):
+        if self.slow:
+            await self._follow_slowly(cursor)
+            return
+        tap = Tap(self.address.request("GET", self.path, cursor), self._connected, self._take)
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            lambda: tap, self.address.host, self.address.port
+        )
+        try:
+            self.refused += await tap.ended not in (0, 200)
+        finally:
+            transport.abort()
+
+    async def _follow_slowly(self, cursor: Mapping[str, str]) -> None:
+        async with self.address.ask("GET", self.path, headers=cursor, slow=True) as (status, reader):
             if status != 200:
                 self.refused += 1
                 return
-            self.connections += 1
-            self.reading.begin()
-            since_us = time.time_ns() // 1_000
-            while chunk := await reader.read(READ_BYTES if self._is_quick() else SLOW_BYTES):
-                self.reading.feed(chunk, time.time_ns() // 1_000, since_us)
-                if self.reading.last_id:
-                    self.began.set()
-                if not self._is_quick():
+            self._connected()
+            while chunk := await reader.read(READ_BYTES if self._hurried else SLOW_BYTES):
+                self._take(chunk)
+                if not self._hurried:
                     await asyncio.sleep(SLOW_PAUSE_S)
 
-    def _is_quick(self) -> bool:
-        return not self.slow or self._hurried
+    def _connected(self) -> None:
+        self.connections += 1
+        self.reading.begin()
+        self._since_us = time.time_ns() // 1_000
+
+    def _take(self, chunk: bytes) -> None:
+        self.reading.feed(chunk, time.time_ns() // 1_000, self._since_us)
+        if self.reading.last_id:
+            self.began.set()
 
 
 @dataclass
