@@ -89,6 +89,9 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
     assert sum(phase["start_ms"]["runs"] for phase in phases) > 0
     assert 0 < held["looks"]["front"]["pages"] <= 100
     assert held["looks"]["all"]["pages"] > 0
+    assert held["over_time"]
+    assert all(moment["look_pages"] > 0 for moment in held["over_time"])
+    assert not held["is_disk_short"]
     assert rows["overload"]["refused_without_retry_after"] == 0
     console.print(bench.table(document))
 

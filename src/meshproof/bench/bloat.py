@@ -1,17 +1,22 @@
 """`bloat`: a transaction is held open while the engine works at full speed; what does that do to the queue?
 
 Nothing that was deleted since can be removed while it is open, from any table of the server. A queue is where that hurts: what
-was done lies dead in front of what is to be done. Measured before, at the begin and the end of the time it is open, and after; and
-what looks into the queue cost that is full of dead rows: at all of it, and from the front on, in turns.
+was done lies dead in front of what is to be done. Measured before, at the begin and the end of the time it is open, and after; what
+looks into the queue cost that is full of dead rows: at all of it, and from the front on, in turns; and all the while, at a number
+of moments, the dead rows, what is taken a second, and what a look from the front costs, as claims have to make it.
+
+What is stored meanwhile stays: some gigabytes in ten minutes. It ends early when the disk runs short.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from contextlib import AsyncExitStack
 from statistics import median
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from meshproof.bench.engine import Bench, finished, light_job, span
 from meshproof.database import Reader
@@ -19,6 +24,10 @@ from meshproof.sql import statement
 
 EDGE_SHARE = 0.2
 """Of the time it is open, so much at its begin and at its end is looked at."""
+
+MOMENTS: Final = 30
+FREE_BYTES_MIN: Final = 4 * 1024**3
+"""With less left on the disk of the database nothing more is sent."""
 
 
 async def bloat(bench: Bench) -> dict[str, Any]:
@@ -34,7 +43,13 @@ async def bloat(bench: Bench) -> dict[str, Any]:
         under = await _phase(bench, bench.scale.warm_s + seconds)
         looks = await _looks(bench)
     after = await _phase(bench, bench.scale.warm_s + bench.scale.seconds)
-    row = {"held_s": seconds, "before": before["all"], "held_begin": under["begin"], "held_end": under["end"]}
+    row = {"held_s": seconds if not under["is_short"] else under["seconds"], "is_disk_short": under["is_short"]}
+    row |= {
+        "before": before["all"],
+        "held_begin": under["begin"],
+        "held_end": under["end"],
+        "over_time": under["moments"],
+    }
     row |= {"after": after["all"], "dead_max": under["dead_max"], "bytes_max": under["bytes_max"]}
     row |= {"dead_after": after["dead_max"], "looks": looks}
     bench.display.note(
@@ -46,17 +61,27 @@ async def bloat(bench: Bench) -> dict[str, Any]:
 
 async def _phase(bench: Bench, seconds: float) -> dict[str, Any]:
     """Load for so long, and what became of it: at its begin, at its end, and in all."""
-    sampling = asyncio.create_task(_sample(bench.target.dsn))
-    measured = await span(bench, light_job(bench, seconds=seconds))
+    sampling = asyncio.create_task(_sample(bench.target.dsn, max(1.0, seconds / MOMENTS)))
+    is_short = False
+
+    def is_enough() -> bool:
+        nonlocal is_short
+        is_short = is_short or shutil.disk_usage(bench.target.folder).free < FREE_BYTES_MIN
+        return is_short
+
+    measured = await span(bench, light_job(bench, seconds=seconds), enough=is_enough)
     sampling.cancel()
-    dead, size = await sampling
+    moments = await sampling
     edge_us = round((measured.to_us - measured.from_us) * EDGE_SHARE)
     return {
         "begin": await _window(bench, measured.from_us, measured.from_us + edge_us),
         "end": await _window(bench, measured.to_us - edge_us, measured.to_us),
         "all": await _window(bench, measured.from_us, measured.to_us),
-        "dead_max": dead,
-        "bytes_max": size,
+        "seconds": (measured.to_us - measured.from_us) / 1e6,
+        "is_short": is_short,
+        "dead_max": max((moment["dead"] for moment in moments), default=0),
+        "bytes_max": max((moment["bytes"] for moment in moments), default=0),
+        "moments": moments,
     }
 
 
@@ -88,15 +113,29 @@ def _least(at_us: int) -> str:
     return f"{at_us // 1_000:012x}" + "0" * 20
 
 
-async def _sample(dsn: str) -> tuple[int, int]:
-    """The most dead rows and bytes that were seen until it is cancelled."""
-    reader, dead, size = Reader(dsn), 0, 0
+async def _sample(dsn: str, pause_s: float) -> list[dict[str, Any]]:
+    """The queue at one moment after the other, until it is cancelled."""
+    reader, moments = Reader(dsn), []
+    began = at = monotonic()
+    taken: int | None = None
     try:
         while True:
             (row,) = await reader.fetch(statement("bench_dead"))
-            dead, size = max(dead, row["dead"]), max(size, row["bytes"])
-            await asyncio.sleep(0.5)
+            ((text,),) = await reader.fetch(statement("bench_look_front"))
+            look, now = json.loads(text)[0]["Plan"], monotonic()
+            moments.append(
+                {
+                    "at_s": now - began,
+                    "dead": row["dead"],
+                    "bytes": row["bytes"],
+                    "taken_per_s": None if taken is None else (row["taken"] - taken) / (now - at),
+                    "look_pages": look["Shared Hit Blocks"] + look["Shared Read Blocks"],
+                    "look_ms": look["Actual Total Time"],
+                }
+            )
+            at, taken = now, row["taken"]
+            await asyncio.sleep(pause_s)
     except asyncio.CancelledError:
-        return dead, size
+        return moments
     finally:
         await reader.close()

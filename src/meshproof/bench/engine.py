@@ -6,6 +6,8 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,14 +141,18 @@ async def send(bench: Bench, job: LightJob) -> Report:
     return await end(await begin(bench, job))
 
 
-async def span(bench: Bench, job: LightJob) -> Span:
-    """Send, wait until everything is finished, and count."""
+async def span(bench: Bench, job: LightJob, *, enough: Callable[[], bool] = lambda: False) -> Span:
+    """Send until the job is done or it is ``enough``, wait until everything is finished, and count."""
     runs_before = (await finished(bench, 0, 0))[1]
     before = await load(bench)
-    sending = asyncio.create_task(send(bench, job))
+    sender = await begin(bench, job)
+    sending = asyncio.create_task(end(sender))
     while not sending.done():
         await asyncio.wait([sending], timeout=0.5)
         note_memory(bench)
+        if enough():
+            with suppress(ProcessLookupError):  # it has ended by itself
+                sender.terminate()
     report = sending.result()
     await until_drained(bench)
     drained_us = now_us()

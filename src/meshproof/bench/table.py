@@ -10,6 +10,8 @@ from rich.table import Table
 from meshproof.bench.figures import interval, ms
 
 Line = tuple[str, str, str, str]
+_MOMENTS = 10
+"""So many of the moments of a long row are shown, or a few more."""
 
 
 def table(document: dict[str, Any]) -> Table:
@@ -87,6 +89,17 @@ def _bloat(name: str, row: dict[str, Any]) -> Iterator[Line]:
         f" {row['dead_max']:,} dead rows; runs start after {ms(row['held_end']['start_ms'])}; a look from the front reads"
         f" {row['looks']['front']['pages']:,} pages, at all {row['looks']['all']['pages']:,}",
     )
+    if row["is_disk_short"]:
+        yield "", "", "", "it ended early, for the disk ran short"
+    for moment in row["over_time"][:: max(1, len(row["over_time"]) // _MOMENTS)]:
+        taken = "" if moment["taken_per_s"] is None else f"{moment['taken_per_s']:,.0f} taken a second, "
+        look = f"a look {moment['look_ms']:.1f} ms, {moment['look_pages']:,} pages"
+        yield (
+            "",
+            "",
+            "",
+            f"{moment['at_s']:6,.0f} s: {moment['dead']:,} dead rows, {moment['bytes'] / 1e6:,.0f} MB, {taken}{look}",
+        )
 
 
 def _overload(name: str, row: dict[str, Any]) -> Iterator[Line]:
