@@ -19,6 +19,13 @@ SENDER, JOURNAL, LEASES, SINK, SEEN = "the sender", "the journal", "claims and l
 LANES: Final = (SENDER, JOURNAL, LEASES, SINK, SEEN)
 
 
+ENDED: Final = {
+    "lease.released": "is given back",
+    "lease.expired": "has run out, and another takes over",
+    "lease.taken": "runs out; another was taken while it lasted",
+    None: "runs out, and nothing follows",
+}
+"""What the journal says next of a lease, and what that means."""
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ](\d\d:\d\d:\d\d(?:\.\d{1,3})?)\d*(?:Z|[+-]\d\d(?::?\d\d)?)?")
 
 
@@ -167,8 +174,7 @@ def _leases(leases: Iterable[dict[str, Any]], several: bool) -> Iterator[Moment]
         of = _of(lease, several)
         owner = f"by {lease['owner']}" if lease.get("owner") else ""
         yield from _at(lease.get("taken_us"), LEASES, f"┌ {epoch} takes a lease{until}{of}", owner)
-        ended = {"lease.released": "given back", "lease.expired": "run out", None: "run out, by its own word"}
-        how = ended.get(lease.get("ended_by"), f"ended by {lease.get('ended_by')}")
+        how = ENDED.get(lease.get("ended_by"), "ends with the run")
         yield from _at(lease.get("end_us"), LEASES, f"└ lease of {epoch} {how}{of}")
 
 

@@ -71,6 +71,7 @@ def _chart(series: Series, name: str, charts: list[dict[str, Any]]) -> Markup:
             "when": [day(run) for run in telling],
             "commits": [(run.commit or "")[:8] for run in telling],
             "values": values,
+            "shown": [metrics.shown(name, value) for value in values],
             "marks": [
                 {
                     "at": change.index,

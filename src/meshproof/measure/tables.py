@@ -116,7 +116,7 @@ def marked(name: str, run: Run, change: Change) -> Text:
         else "worse "
     )
     style = {"better ": "green", "worse ": "red"}.get(word, "")
-    commit = f", commit {run.commit[:8]}" if run.commit else ""
+    commit = f" ({run.commit[:8]})" if run.commit else ""
     return Text(f"{word}{change.relative:+.1%}", style) + Text(f" since {day(run)}{commit}")
 
 

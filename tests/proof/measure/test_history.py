@@ -47,7 +47,7 @@ def test_a_change_is_marked_with_the_run_and_the_commit_it_came_with(file: Path)
     assert run.commit == f"{20:040x}"
     assert (change.before, change.after) == (301.5, 241.0)
     assert series.changes("cpu_ms_per_run") == []
-    assert str(tables.marked("completed_per_s", run, change)) == "worse -20.1% since 2027-01-15 08:20, commit 00000000"
+    assert str(tables.marked("completed_per_s", run, change)) == "worse -20.1% since 2027-01-15 08:20 (00000000)"
     assert tables.spark(series.line("completed_per_s")[1], {20}).index("│") == 20
 
 

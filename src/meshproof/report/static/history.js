@@ -33,7 +33,7 @@
     const place = figure.querySelector(".plot");
     const told = figure.querySelector(".told");
     const last = chart.values.length - 1;
-    const tell = (at) => { told.textContent = `${chart.when[at]} ${chart.commits[at]}: ${number(chart.values[at])}`; };
+    const tell = (at) => { told.textContent = `${chart.when[at]} ${chart.commits[at]}: ${chart.shown[at]}`; };
     const common = () => ({
       stroke: () => colour("soft"),
       font: "11px system-ui, sans-serif",
