@@ -113,7 +113,8 @@ class Display:
     def _so_far(self) -> str:
         """What can be said before the end: no run that was acknowledged is missing from a later snapshot."""
         if "accepted" not in self._look:
-            return "the database does not answer"
+            # Counting takes its time, so not every look counts.
+            return "the database does not answer" if "database" not in self._look else "counting"
         missing = self._look["new"] - self._look["accepted"]
         return f"{missing:,} acknowledged runs are missing" if missing > 0 else "nothing missing so far"
 

@@ -55,7 +55,7 @@ def prepare_series(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise EvidenceError(f"{folder} is a file. Choose a folder with --out.")
     inside = sorted(folder.iterdir()) if folder.exists() else []
-    strangers = [path.name for path in inside if path.name not in SERIES_FILES and not (path / "plan.json").exists()]
+    strangers = [path.name for path in inside if path.name not in SERIES_FILES and not _holds_evidence_alone(path)]
     if strangers:
         raise EvidenceError(
             f"{folder} holds {', '.join(strangers[:3])}, which is no evidence of a run. Choose another folder with --out."
@@ -67,6 +67,10 @@ def prepare_series(folder: Path) -> Path:
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _holds_evidence_alone(folder: Path) -> bool:
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {*FOLDERS, *FILES}
 
 
 def require(folder: Path) -> Path:

@@ -33,7 +33,7 @@ from meshproof.judge.verdicts import Verdict, read, worst
 from meshproof.load.generator import processes_for
 from meshproof.measure import rounds
 from meshproof.measure.junit import Told
-from meshproof.profiles import scale, soak, stress
+from meshproof.profiles import faults, scale, soak, stress, whole
 from meshproof.profiles.session import cores
 from meshproof.profiles.settings import EMBEDDED, RunSettings
 from meshproof.reaper import Reaper
@@ -41,6 +41,8 @@ from meshproof.series_table import show_series
 
 Quick = Annotated[bool, typer.Option(help="A look, not for the record.")]
 GENERATED_RATE = 20_000.0
+SMOKE_RATE = 50.0
+SMOKE_FAULTS = ("kill-worker",)
 
 
 class Steps(NamedTuple):
@@ -57,6 +59,8 @@ def add_to(run_app: typer.Typer) -> None:
     run_app.command("stress")(run_stress)
     run_app.command("soak")(run_soak)
     run_app.command("scale")(run_scale)
+    run_app.command("smoke")(run_smoke)
+    run_app.command("all")(run_all)
 
 
 def run_stress(
@@ -188,6 +192,42 @@ def run_scale(
     )
     checked_series(settings)
     finish_series(lambda display, reaper: scale.run(settings, display, reaper), out, as_json=as_json)
+
+
+def run_smoke(
+    seed: Seed = 1,
+    out: Out = Path("build/smoke"),
+    as_json: AsJson = False,
+) -> None:
+    """A little of everything and one killed worker in 20 seconds, for CI."""
+    settings = RunSettings(
+        profile="smoke",
+        scenario="smoke",
+        seed=seed,
+        out=out,
+        workers=2,
+        rate=SMOKE_RATE,
+        duration_s=faults.duration_for(seed, SMOKE_FAULTS, slack=1.0),
+        warmup_s=1.0,
+        faults=SMOKE_FAULTS,
+        lease_s=faults.LEASE_S,
+        lead_s=faults.LEAD_S,
+        calm_s=faults.CALM_S,
+    )
+    checked(settings)
+    finish(lambda display, reaper: faults.run(settings, display, reaper), as_json=as_json)
+
+
+def run_all(
+    quick: Annotated[bool, typer.Option(help="Less than a quarter of an hour; else some hours.")] = False,
+    seed: Seed = 1,
+    out: Out = Path("build/all"),
+    as_json: AsJson = False,
+) -> None:
+    """Every profile and every scenario, one after the other: one verdict on all of them, one page to all reports."""
+    settings = RunSettings(profile="all", scenario="everything", seed=seed, out=out)
+    checked_series(settings)
+    finish_series(lambda display, reaper: whole.run(settings, display, reaper, quick=quick), out, as_json=as_json)
 
 
 def sizes_of(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -89,6 +90,26 @@ def is_zombie(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def test_smoke_asks_every_family_it_can_and_calls_of_a_killed_worker_are_made_again_under_the_same_key(
+    tmp_path: Path,
+) -> None:
+    """Some calls take a second, so some are under way when the worker is killed: the sink has then seen them twice."""
+    out = tmp_path / "evidence"
+    with meshproof("run", "smoke", "--out", out) as run:
+        said, _ = run.communicate()
+    summary = assert_proved(out)
+    assert run.returncode == (0 if summary["valid"] else 3), said
+    results = read_document(out / "verdicts.json")["results"]
+    asked = {result["family"] for result in results if result["of_what"] != "plans"}
+    first = {"intake", "completion", "journal", "leases", "effects", "timers"}
+    assert asked >= {*first, "limits", "children", "tenants", "liveness", "validity"}
+    receipts = Counter(line["key"] for path in (out / "effects").glob("*.ndjson") for line in read_lines(path))
+    assert max(receipts.values()) > 1
+    assert '""type"":""unknown""' in (out / "stored" / "events.csv").read_text(), "a call nobody knows the end of"
+    (killed,) = read_lines(out / "faults.ndjson")
+    assert (killed["kind"], killed["hit"]) == ("kill-worker", True)
 
 
 def test_a_suite_that_is_ended_in_mid_run_leaves_nothing(tmp_path: Path) -> None:

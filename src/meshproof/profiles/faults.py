@@ -53,7 +53,7 @@ async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result
 def plan_of(settings: RunSettings) -> Plan:
     """The load: an open one, at a constant mean rate."""
     return Plan(
-        profile="faults",
+        profile=settings.profile,
         scenario=settings.scenario,
         seed=settings.seed,
         namespace=settings.namespace,

@@ -21,6 +21,8 @@ from meshproof.reaper import Reaper
 
 IN_FLIGHT: Final = 200
 CURVE_POINTS: Final = 40
+ONE: Final = {"workers": "worker", "apis": "API process"}
+MANY: Final = {"workers": "workers", "apis": "API processes"}
 
 
 async def run(settings: RunSettings, display: Display, reaper: Reaper) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def parts_of(settings: RunSettings) -> list[Part]:
     return [
         Part(
             name=f"{settings.scaled}-{size}-round-{number + 1}",
-            title=f"{size} {settings.scaled}, round {number + 1} of {settings.rounds}",
+            title=f"{size} {ONE[settings.scaled] if size == 1 else MANY[settings.scaled]}, round {number + 1} of {settings.rounds}",
             settings=replace(
                 settings,
                 profile="concurrency",
@@ -72,7 +74,7 @@ def told(settings: RunSettings, measured: Sequence[Measured]) -> dict[str, Any]:
     """What the sizes say together."""
     machine = cores()
     document: dict[str, Any] = {
-        "of": settings.scaled,
+        "of": MANY[settings.scaled],
         "scenario": settings.scenario,
         "in_flight": settings.levels[0],
         "cores": machine,
@@ -91,13 +93,12 @@ def told(settings: RunSettings, measured: Sequence[Measured]) -> dict[str, Any]:
 
 def caution(machine: int, settings: RunSettings) -> str | None:
     """What nobody should take these sizes for."""
-    beyond = [size for size in settings.sizes if size + 2 > machine]
+    beyond = [size for size in settings.sizes if size > machine]
     if not beyond:
         return None
     return (
-        f"This machine has {machine} cores, which Postgres, the generator and the other processes share. From"
-        f" {min(beyond)} {settings.scaled} on there is no core left for another: those sizes show how processes stand in each"
-        " other's way, and not how they scale on machines of their own."
+        f"This machine has {machine} cores, which Postgres and the generator use as well. Sizes above {machine} show contention:"
+        " how processes stand in each other's way, and not how they scale where each has a core of its own."
     )
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from meshproof.display import Display
 from meshproof.evidence import prepare
 from meshproof.judge import FAMILIES
-from meshproof.judge.verdicts import Result, Verdict, read
+from meshproof.judge.verdicts import Result, Verdict, read, worst
 from meshproof.ledger import write_document
 from meshproof.load.backlog import BacklogError
 from meshproof.load.generator import GeneratorError
@@ -29,7 +29,6 @@ from meshproof.target import TargetError
 ERRORS = (ApiError, BacklogError, GeneratorError, ProcessError, TargetError, OSError, TimeoutError)
 """What one run may end in without taking the others with it."""
 
-WORST: Final = (Verdict.FAIL, Verdict.INVALID, Verdict.UNKNOWN, Verdict.PASS)
 NOTHING_ASKED: Final = "plans"
 """What an invariant was held against that had nothing to say of a run: its plan, which did not ask for it."""
 
@@ -109,9 +108,8 @@ def coverage(folder: Path, played: Sequence[dict[str, Any]]) -> dict[str, dict[s
 
 def _covered(results: Sequence[Result]) -> dict[str, Any]:
     asked = [result for result in results if result.of_what != NOTHING_ASKED and result.checked]
-    verdicts = {result.verdict for result in results}
     return {
-        "verdict": str(next((each for each in WORST if each in verdicts), Verdict.UNKNOWN)),
+        "verdict": str(worst([result.verdict for result in results]) if results else Verdict.UNKNOWN),
         "facts": sum(result.checked for result in asked),
         "not_asked": sorted({result.name for result in results} - {result.name for result in asked}),
     }
@@ -119,12 +117,10 @@ def _covered(results: Sequence[Result]) -> dict[str, Any]:
 
 def conclude(folder: Path, kind: str, played: Sequence[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
     """Write `series.json` and the page of the series; the whole is as good as its worst run. `more` may name `shortcomings`."""
-    verdict = next((each for each in WORST if any(part["verdict"] == each for part in played)), Verdict.UNKNOWN)
     short = more.get("shortcomings", [])
-    if short and verdict is Verdict.PASS:
-        verdict = Verdict.UNKNOWN
-    worst = [part["title"] for part in played if part["verdict"] == verdict and verdict is not Verdict.PASS]
-    reason = f"All {len(played)} runs pass." if not worst and not short else "; ".join([*worst, *short]) + "."
+    verdict = worst([*(Verdict(part["verdict"]) for part in played), *(Verdict.UNKNOWN for _ in short)])
+    bad = [f"{part['title']}: {part['verdict']}" for part in played if part["verdict"] != Verdict.PASS]
+    reason = f"All {len(played)} runs pass." if not bad and not short else "; ".join([*bad, *short]) + "."
     document = {
         "kind": kind,
         "verdict": str(verdict),

@@ -152,6 +152,8 @@ class RunSettings:
     def command(self) -> str:
         """The command that makes the same plan again."""
         scenario = str(scenarios.own_files().get(self.scenario, self.scenario))
+        if self.profile == "smoke":
+            return shlex.join(["meshproof", "run", "smoke", "--seed", str(self.seed)])
         if self.profile == "stress":
             return shlex.join(self._stress_words(scenario))
         words = ["meshproof", "run", self.profile, "--scenario", scenario, "--seed", str(self.seed)]

@@ -208,7 +208,7 @@ def making(gathered: Gathered) -> Markup:
     rest = {
         name: value
         for name, value in plan.items()
-        if name not in ("scenarios", "command", "settings", "bounds", "levels")
+        if name not in ("scenarios", "command", "settings", "bounds", "levels", "course", "stress")
     }
     return el(
         "section",

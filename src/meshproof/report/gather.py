@@ -10,8 +10,8 @@ import msgspec
 
 from meshproof.judge.verdicts import Verdicts, read
 
-DOCUMENTS: Final = ("plan", "summary", "generator", "versions", "phases", "floor", "levels")
-OPTIONAL: Final = frozenset({"floor", "levels"})
+DOCUMENTS: Final = ("plan", "summary", "generator", "versions", "phases", "floor", "levels", "analysis")
+OPTIONAL: Final = frozenset({"floor", "levels", "analysis"})
 """Not every profile and target has them."""
 
 

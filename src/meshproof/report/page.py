@@ -10,6 +10,7 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
+from meshproof.report import endurance_sections as endurance
 from meshproof.report import figure_sections as about
 from meshproof.report import verdict_sections as verdict
 from meshproof.report.charts import Chart, Timeline
@@ -30,7 +31,19 @@ def fill(gathered: Gathered, timeline: Timeline) -> str:
         plot_css=static("uplot.css"),
         css=static("report.css"),
         top=text(
-            map(made, (about.heading, verdict.banner, verdict.tally, about.missing, counterexamples, about.figures))
+            map(
+                made,
+                (
+                    about.heading,
+                    verdict.banner,
+                    verdict.tally,
+                    about.missing,
+                    counterexamples,
+                    endurance.stress,
+                    endurance.soak,
+                    about.figures,
+                ),
+            )
         ),
         charts=_charts(timeline),
         bottom=text(map(made, (about.faults, about.incidents, verdict.families, about.repeat, about.making))),

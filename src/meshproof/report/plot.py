@@ -17,6 +17,7 @@ HEIGHT: Final = 330
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 14, 44
 DASHES: Final = ("", "7 3", "2 3", "9 3 2 3")
 TICKS: Final = 5
+SPARK: Final = (150, 30)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,19 @@ def draw(plot: Plot) -> Markup:
         class_="curves",
     )
     return el("div", picture, _key(plot))
+
+
+def spark(points: Sequence[tuple[float, float]]) -> Markup:
+    """A row of points as small as a word, from its least to its greatest."""
+    if len(points) < 2:
+        return el("span", "–")
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    across = _scale(points[0][0], points[-1][0], 2, SPARK[0] - 2)
+    upward = _scale(low, high, SPARK[1] - 3, 3)
+    path = "M" + "L".join(f"{across(x):.1f} {upward(y):.1f}" for x, y in points)
+    line = el("path", d=path, fill="none", stroke="var(--c0)", stroke_width=1.5)
+    said = f"from {_short(points[0][1])} to {_short(points[-1][1])}, between {_short(low)} and {_short(high)}"
+    return el("svg", el("title", said), line, width=SPARK[0], height=SPARK[1], role="img", aria_label=said)
 
 
 def _scale(low: float, high: float, first: float, last: float, *, log: bool = False) -> Callable[[float], float]:
