@@ -43,6 +43,7 @@ Quick = Annotated[bool, typer.Option(help="A look, not for the record.")]
 GENERATED_RATE = 20_000.0
 SMOKE_RATE = 50.0
 SMOKE_FAULTS = ("kill-worker",)
+SMOKE_SLACK = 1.2
 
 
 class Steps(NamedTuple):
@@ -207,7 +208,7 @@ def run_smoke(
         out=out,
         workers=2,
         rate=SMOKE_RATE,
-        duration_s=faults.duration_for(seed, SMOKE_FAULTS, slack=1.0),
+        duration_s=faults.duration_for(seed, SMOKE_FAULTS, slack=SMOKE_SLACK),
         warmup_s=1.0,
         faults=SMOKE_FAULTS,
         lease_s=faults.LEASE_S,
