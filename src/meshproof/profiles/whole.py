@@ -21,7 +21,9 @@ from meshproof.profiles.settings import RunSettings
 from meshproof.reaper import Reaper
 
 BLENDS: Final = ("everything", "smoke")
-QUICK_BACKLOG: Final = 2_000
+# Two hundred runs have to start while nearly all of it stands, however fast it is worked off.
+QUICK_BACKLOG: Final = 30_000
+QUICK_RATE_BESIDE: Final = 300.0
 QUICK_SIZES: Final = (1, 2, 3, 4, 6, 8)
 SOAK_S: Final = {True: 60.0, False: 1_800.0}
 
@@ -122,8 +124,8 @@ def scale_settings(settings: RunSettings, *, quick: bool) -> RunSettings:
 
 def _load(settings: RunSettings, name: str, *, quick: bool) -> Part:
     scenario = scenarios.load(name)
-    rate = (60.0 if name in BLENDS or scenario.backlog else 40.0) if quick else 100.0
-    duration_s = (25.0 if scenario.backlog else 12.0) if quick else 60.0
+    rate = (QUICK_RATE_BESIDE if scenario.backlog else 60.0 if name in BLENDS else 40.0) if quick else 100.0
+    duration_s = (20.0 if scenario.backlog else 12.0) if quick else 60.0
     if name in BLENDS and quick:
         duration_s = 20.0
     backlog = QUICK_BACKLOG if quick and scenario.backlog else None
