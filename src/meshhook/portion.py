@@ -7,7 +7,7 @@ from typing import Final
 TURN_S: Final = 0.1
 """A turn lasts about so long at most. Who comes meanwhile waits for its end, from whatever project he comes and however urgent."""
 
-LEAST: Final = 100
+LEAST: Final = 50
 """Fewer save nobody any time: what a transaction costs by itself, and on a machine that is busy with other things the waiting for
 its processor, is then most of it. So the time a turn took is no reason to take fewer than these."""
 

@@ -34,7 +34,7 @@ def test_a_slow_moment_is_soon_forgotten() -> None:
     portion = Portion(500, 0.25)
     turns(portion, 1, run_s=1.0)
     assert portion.runs == LEAST
-    turns(portion, 3, run_s=0.000_05)
+    turns(portion, 4, run_s=0.000_05)
     assert portion.runs == 500
 
 
