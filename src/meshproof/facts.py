@@ -207,6 +207,33 @@ SOURCES: Final = (
         {"at_us": "BIGINT", "worker": "VARCHAR", "alive": "BOOLEAN", "committed": "BIGINT", "refused": "BIGINT"},
     ),
     Source(
+        "told",
+        "samples/told.ndjson",
+        {
+            "w": "INTEGER",
+            "run_id": "UUID",
+            "seq": "INTEGER",
+            "n": "BIGINT",
+            "at_us": "BIGINT",
+            "seen_us": "BIGINT",
+            "live": "BOOLEAN",
+            "marks": "VARCHAR[]",
+        },
+    ),
+    Source(
+        "subscribers",
+        "samples/subscribers.ndjson",
+        {
+            "w": "INTEGER",
+            "scenario": "VARCHAR",
+            "kind": "VARCHAR",
+            "ended": "VARCHAR[]",
+            "quits": "BOOLEAN",
+            "slow": "BOOLEAN",
+            "connections": "INTEGER",
+        },
+    ),
+    Source(
         "replies",
         "samples/replies.ndjson",
         {"at_us": "BIGINT", "asker": "VARCHAR", "path": "VARCHAR", "status": "INTEGER", "marks": "VARCHAR[]"},

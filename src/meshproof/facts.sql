@@ -17,6 +17,7 @@
 --   origins     one row a run that no delivery began: who did, of which run it is a replay, or which tick of which schedule it is
 --   acts        one row a thing that was done to the engine by a call of its API, from began_us to ended_us
 --   status_pages  one row a run whose caller did not want to wait longer: what its status_url says once it has ended
+--   subscribers, told   who watched live streams, and every event that one of them was told, in the order n
 --   tasks, seen, counts, roll_calls   as they were read
 
 CREATE TABLE attempts AS

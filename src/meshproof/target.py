@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -230,6 +231,16 @@ class Embedded:
         for _ in range(count):
             self._workers_started += 1
             await self._supervise("worker", ["work"], log=f"worker-{self._workers_started}")
+
+    async def restart(self, role: str) -> None:
+        """Ask the first process of a role to end, and wait until there is another and the API is ready."""
+        process = self.processes(role)[0]
+        ended = process.strike(signal.SIGTERM)
+        await self._until(f"another {role}", lambda: process.pid not in (None, ended))
+        async with asyncio.timeout(READY_S_MAX):
+            while not await self.api.ready():
+                self.check()
+                await asyncio.sleep(POLL_S)
 
     async def remove_workers(self, count: int) -> None:
         """Stop the workers that were started last, and leave them stopped."""

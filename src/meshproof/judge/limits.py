@@ -10,25 +10,11 @@ from typing import Final
 
 from meshproof import scenarios
 from meshproof.facts import Facts
-from meshproof.judge.invariant import Finding, found, invariant
+from meshproof.judge.invariant import CannotTell, Finding, found, invariant
 
 NEEDS: Final = ("attempts", "runs", "claims", "leases", "plan")
 
-
-@invariant(
-    "limits.slots",
-    "Of no lane are more runs worked on at once than its limit allows.",
-    needs=NEEDS,
-)
-def slots(facts: Facts) -> Finding:
-    if nothing := _nothing(facts):
-        return nothing
-    facts.once(line_up)
-    return found(
-        facts,
-        facts.one("SELECT count(*) FROM lined JOIN claims USING (run_id)"),
-        "claims of runs in lanes",
-        """
+AT_ONCE: Final = """
         WITH spans AS (
             SELECT l.scenario, l.lane, l.slots, c.run_id, c.claimed_us,
                    greatest(max(c.last_at_us), coalesce(max(h.end_us), 0)) AS end_us
@@ -41,9 +27,32 @@ def slots(facts: Facts) -> Finding:
         ), counted AS (
             SELECT *, sum(step) OVER (PARTITION BY scenario, lane ORDER BY at_us, step
                                       ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS at_once FROM marks)
-        SELECT NULL, NULL, run_id, format('run {} of lane {} is begun, and {} may be worked on at once', at_once, lane, slots)
-        FROM counted WHERE step = 1 AND at_once > slots""",
+"""
+"""How many runs of its lane were worked on whenever one was begun or let go."""
+
+
+@invariant(
+    "limits.slots",
+    "Of no lane are more runs worked on at once than its limit allows.",
+    needs=NEEDS,
+)
+def slots(facts: Facts) -> Finding:
+    if nothing := _nothing(facts):
+        return nothing
+    facts.once(line_up)
+    finding = found(
+        facts,
+        facts.one("SELECT count(*) FROM lined JOIN claims USING (run_id)"),
+        "claims of runs in lanes",
+        f"""
+        {AT_ONCE}
+        SELECT NULL, NULL, run_id, format('run {{}} of lane {{}} is begun, and {{}} may be worked on at once', at_once, lane, slots)
+        FROM counted WHERE step = 1 AND at_once > slots""",  # noqa: S608 - a constant of this module
     )
+    full = f"{AT_ONCE} SELECT count(*) FROM counted WHERE at_once >= slots"  # noqa: S608
+    if finding.checked and not facts.one(full):
+        raise CannotTell("no lane was ever full")
+    return finding
 
 
 @invariant(

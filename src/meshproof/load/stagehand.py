@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -39,12 +39,21 @@ class Cue:
 class Stagehand:
     """Does every act of a plan; `done` is its ledger."""
 
-    def __init__(self, plan: Plan, apis: Mapping[str, Api], sink: str | None, done: LineWriter) -> None:
-        """`apis`: of each project of the plan; `sink`: the address of the sink, if there is one."""
+    def __init__(
+        self,
+        plan: Plan,
+        apis: Mapping[str, Api],
+        sink: str | None,
+        done: LineWriter,
+        restart: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """`apis`: of each project of the plan; `sink`: the address of the sink, if there is one; `restart` ends a process of a
+        role in good order, and returns when another is ready in its place: None where it is nobody's to end."""
         self._plan = plan
         self._apis = apis
         self._sink = sink
         self._done = done
+        self._restart = restart
 
     async def set_up(self) -> None:
         """What comes before anything is sent. Raises ApiError."""
@@ -64,7 +73,13 @@ class Stagehand:
         path = cue.act.path.replace(HERE, self._plan.place(cue.scenario))
         document = self._document(cue)
         began_us = _now_us()
-        status, reply = await _insist(api, cue.act.method, path, document)
+        if cue.act.method == scenarios.RESTART:
+            if self._restart is None:
+                return
+            await self._restart(path)
+            status, reply = 200, ""
+        else:
+            status, reply = await _insist(api, cue.act.method, path, document)
         if cue.act.followed:
             reply = await _end_of(api, f"{path}/{json.loads(reply)['id']}")
         line = {"name": cue.act.name, "scenario": cue.scenario, "began_us": began_us, "ended_us": _now_us()}

@@ -42,7 +42,7 @@ class TrialSettings(RunSettings):
 
     @property
     def bounds(self) -> dict[str, float]:
-        return {"drain_s": DRAIN_S, "takeover_s": TAKEOVER_S, "timer_s": TAKEOVER_S}
+        return {"drain_s": DRAIN_S, "takeover_s": TAKEOVER_S, "timer_s": TAKEOVER_S, "live_s": LIVE_S}
 
     def document(self) -> dict[str, Any]:
         return {**super().document(), "trial": self.trial.name if self.trial else None}
@@ -50,6 +50,8 @@ class TrialSettings(RunSettings):
 
 DRAIN_S: Final = 15.0
 TAKEOVER_S: Final = 10.0
+# Trials run side by side, and the subscribers of one are two hundred.
+LIVE_S: Final = 10.0
 LEASE_S: Final = 3
 
 TRIALS: Final = {
@@ -99,6 +101,7 @@ TRIALS: Final = {
             rate=30,
             seconds=3,
         ),
+        Trial("watched", "Subscribers of live streams, and an API that is restarted.", "watchers", rate=10, seconds=4),
         Trial("lanes", "One run of a key at a time, in order.", "ordered_keys", rate=600, seconds=2, workers=2),
         Trial("slots", "Three runs of a key at a time.", "key_limits", rate=300, seconds=2, workers=2),
         Trial(

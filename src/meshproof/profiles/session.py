@@ -17,7 +17,7 @@ from meshproof.display import Display
 from meshproof.judge import judge
 from meshproof.judge.verdicts import Verdicts
 from meshproof.ledger import LineWriter, read_document, write_document
-from meshproof.load import status_pages
+from meshproof.load import audience, status_pages
 from meshproof.load.courier import Courier
 from meshproof.load.generator import Calibration, Generator, GeneratorError, calibrate, certificate_of
 from meshproof.load.prober import Prober
@@ -123,8 +123,10 @@ async def session(
         calls_to = None if sink is None else sink.address
         apis = await prepare(target, plan, calls_to) if leads else await prepared(target, plan)
         done = stack.enter_context(LineWriter(settings.out / "sent" / "acts.ndjson"))
-        stagehand = Stagehand(plan, apis, calls_to, done)
-        if leads:
+        restart = target.restart if isinstance(target, Embedded) else None
+        # Of several machines one does what is done once.
+        stagehand = Stagehand(plan, apis, calls_to, done, restart) if leads else None
+        if stagehand is not None:
             await stagehand.set_up()
         reader = Reader(target.dsn)
         stack.push_async_callback(reader.close)
@@ -254,8 +256,10 @@ async def drive(
         )
         run.display.step(what)
         run.generator = generator
+        house = None
         if leads:
             await beside_it.enter_async_context(bystanders(run))
+            house = await _audience(run, beside_it)
         run.display.watch(observer, run.incidents, run.plan)
         start_us = generator.start(run.settings.start_at_us)
         observer.phase = lambda: phases.at(now_us(), start_us, run.plan)
@@ -267,6 +271,9 @@ async def drive(
             run.display.step("Waiting for the last runs")
             await drain(run)
             await status_pages.read(run.plan, run.apis, run.folder)
+        if house is not None:
+            run.display.step("Waiting until all was told to those who watch")
+            await house.close()
         await observer.stop()
     run.display.watch(None, run.incidents, run.plan)
     driven = Driven(start_us, certificates)
@@ -297,6 +304,18 @@ async def _courier(run: Session) -> AsyncIterator[None]:
             await reader.close()
     if not under_way.cancelled():
         under_way.result()
+
+
+async def _audience(run: Session, beside_it: AsyncExitStack) -> audience.House | None:
+    """Those who watch live streams, where anybody does; they have subscribed when this returns."""
+    if not audience.is_wanted(run.plan):
+        return None
+    run.display.step("Letting those in who watch")
+    reader = Reader(run.target.dsn)
+    beside_it.push_async_callback(reader.close)
+    house = audience.House(run.plan, run.apis, reader, run.folder / "samples")
+    await house.open()
+    return house
 
 
 @asynccontextmanager

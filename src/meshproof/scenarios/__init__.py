@@ -28,6 +28,7 @@ and, where they differ from the usual,
 - `model_of(body, version) -> Expected`: the model where acts publish further versions;
 - `CANCELLABLE`: whether acts may cancel its runs, which then end as the model says or as cancelled (False);
 - `SCHEDULES`: the schedules that acts begin, by name (none);
+- `AUDIENCE`: who watches live streams meanwhile (nobody);
 - `GATHER` and `gathered_by(body) -> str`: how its endpoint gathers deliveries, and which come together (each has a run of its own);
   `model` then takes what a run is made of: a list of bodies, or the last one.
 
@@ -102,6 +103,8 @@ class Act(NamedTuple):
 
 
 BEFORE: Final = -1.0
+RESTART: Final = "RESTART"
+"""In place of a method: the process of this role (`path`) is ended in good order, and started again."""
 
 
 class Refusal(NamedTuple):
@@ -131,6 +134,23 @@ class Schedule(NamedTuple):
     missed: str
     """`once`, `all` or `skip`: what becomes of ticks that came more than the grace too late."""
     grace_s: float
+
+
+class Audience(NamedTuple):
+    """Subscribers of live streams, spread over the scenarios of the blend."""
+
+    of_workflows: int
+    """So many subscribe to a workflow before anything is sent."""
+    of_runs: int
+    """So many take up one run after the other."""
+    quitting_share: float
+    """This part of them breaks off again and again, and goes on with its cursor."""
+    slow_share: float
+    """This part of the others reads slowly while things are sent."""
+    stay_s: float
+    """Who breaks off the stream of a workflow stays so long, half as much more or less."""
+    stay_in_run_s: float
+    """The same for the stream of a run, which is soon over."""
 
 
 class Gather(NamedTuple):
@@ -195,6 +215,8 @@ class Scenario:
     """The model by the version of the workflow; None when there is but one."""
     cancellable: bool = False
     """Whether its runs may also end as cancelled."""
+    audience: Audience | None = None
+    """Who watches meanwhile; None when nobody does."""
     gather: Gather | None = None
     """How its endpoint gathers deliveries; None when each has a run of its own."""
     gathered_by: Callable[[bytes], str] | None = None
@@ -263,6 +285,7 @@ def load(name: str) -> Scenario:
         reply=getattr(module, "reply", None),
         model_of=getattr(module, "model_of", None),
         cancellable=getattr(module, "CANCELLABLE", False),
+        audience=getattr(module, "AUDIENCE", None),
         gather=getattr(module, "GATHER", None),
         gathered_by=getattr(module, "gathered_by", None),
         schedules=getattr(module, "SCHEDULES", {}),

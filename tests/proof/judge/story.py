@@ -49,6 +49,10 @@ class Story:
     """What was done to the engine meanwhile."""
     status_pages: list[dict[str, Any]] = field(default_factory=list)
     """What callers who waited in vain found later."""
+    subscribers: list[dict[str, Any]] = field(default_factory=list)
+    """Who watched live streams."""
+    told: list[dict[str, Any]] = field(default_factory=list)
+    """Every event that one of them was told."""
     plan: dict[str, Any] = field(default_factory=dict)
     generator: dict[str, Any] | None = field(default_factory=dict)
     read_us: int = START_US + 60 * SECOND
@@ -438,6 +442,8 @@ class Story:
             "sent/p0.outcomes.ndjson": self.outcomes,
             "sent/acts.ndjson": self.acts,
             "samples/status_pages.ndjson": self.status_pages,
+            "samples/subscribers.ndjson": self.subscribers,
+            "samples/told.ndjson": self.told,
             "samples/seen.ndjson": self.seen,
             "samples/counts.ndjson": self.counts,
             "samples/replies.ndjson": self.replies,

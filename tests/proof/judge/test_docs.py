@@ -21,6 +21,14 @@ def test_the_page_says_what_the_code_says() -> None:
     assert documented == {name: rule.says for name, rule in INVARIANTS.items()}
 
 
+def test_every_invariant_is_there_for_a_claim_and_every_claim_has_some() -> None:
+    claims = re.findall(r"^\| [^|]+ \| (`[^|]+) \|$", PAGE.partition("## What must hold")[2], re.MULTILINE)
+    families = {name for row in claims for name in re.findall(r"`(\w+)` family", row)}
+    named = {name for row in claims for name in re.findall(r"`(\w+\.\w+)`", row)}
+    assert named <= INVARIANTS.keys()
+    assert {rule.name for rule in INVARIANTS.values() if rule.family not in families} <= named
+
+
 def test_the_number_of_mutations_in_the_docs_is_true() -> None:
     from test_mutations import MUTATIONS
 

@@ -17,7 +17,7 @@ from meshproof.judge import Verdict, Verdicts, judge
 from meshproof.judge.tenants import STARTS_MIN
 from meshproof.scenarios import ordered_keys
 
-OWN_HISTORIES = ("refusals", "sync", "gatherings", "versions", "operations", "schedules", "endurance")
+OWN_HISTORIES = ("refusals", "sync", "gatherings", "versions", "operations", "schedules", "live", "endurance")
 """Families about what only some scenarios do: each invariant is broken in the tests of its family."""
 
 # What can become of a delivery in a sound engine. Each of them gets a number, which names the delivery and its run. ------

@@ -18,11 +18,26 @@ from meshproof.mutants.planted import (
     steps,
     tenants,
     timers,
+    watchers,
 )
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for part in (door, senders, changes, leases, calls, journal, steps, timers, limits, signals, children, tenants)
+    for part in (
+        door,
+        senders,
+        changes,
+        leases,
+        calls,
+        journal,
+        steps,
+        timers,
+        limits,
+        signals,
+        children,
+        tenants,
+        watchers,
+    )
     for mutant in part.MUTANTS
 }
 """Every mutant by its name, in the order they are reported."""
