@@ -39,6 +39,7 @@ from meshproof.driver_commands import (
     Namespace,
     SliceOption,
     StartAt,
+    agree_on,
     finish_slice,
     judge_again,
     moment_named,
@@ -82,6 +83,7 @@ app.command("clean")(clean_target)
 register(app)
 app.command("judge")(recording.offered(judge_again))
 run_app.command("driven")(run_driven)
+app.command("agree")(agree_on)
 
 
 @run_app.command("load")

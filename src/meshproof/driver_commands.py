@@ -7,11 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from meshproof import evidence, namespace
+from meshproof.agreement import AgreementError, agree, apart
 from meshproof.command import (
+    PASS,
     USAGE,
+    VIOLATED,
     AsJson,
     Database,
     Out,
@@ -154,3 +158,28 @@ def judge_again(
     except (evidence.EvidenceError, MergeError, K6Error, PlanError) as error:
         fail(USAGE, str(error))
     finish(lambda display, _: conclude(folder, display), as_json=as_json)
+
+
+def agree_on(
+    first: Annotated[Path, typer.Argument(help="Folder with the evidence of one driver.", metavar="DIR")],
+    second: Annotated[Path, typer.Argument(help="That of another, of the same plan.", metavar="DIR")],
+    p50: Annotated[float, typer.Option(min=1, help="How many times the other a median may be.")] = 2.0,
+    p99: Annotated[float, typer.Option(min=1, help="How many times the other a p99 may be.")] = 3.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was compared, and nothing else.")] = False,
+) -> None:
+    """Compare two drivers of one plan: the outcome of every attempt, and accept latencies within a bound."""
+    try:
+        found = agree(evidence.require(first), evidence.require(second))
+    except (evidence.EvidenceError, AgreementError) as error:
+        fail(USAGE, str(error))
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        said = [
+            f"{found.attempts:,} attempts, {len(found.different) or 'none'} with different outcomes",
+            *found.different,
+        ]
+        for name, pair, bound in (("p50", found.p50_ms, p50), ("p99", found.p99_ms, p99)):
+            said.append(f"{name} {pair[0]:.1f} and {pair[1]:.1f} ms: a factor of {apart(pair):.2f}, {bound:g} allowed")
+        console().print("\n".join(said), highlight=False, soft_wrap=True)
+    raise SystemExit(PASS if found.within(p50, p99) else VIOLATED)

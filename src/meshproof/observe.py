@@ -21,6 +21,7 @@ from meshproof.ledger import LineWriter
 from meshproof.load.generator import Progress
 from meshproof.phases import Kind
 from meshproof.sql import statement
+from meshproof.stats import Histogram
 from meshproof.usage import Meter, machine_busy_s
 
 INTERVAL_S = 1.0
@@ -43,11 +44,13 @@ class Observer:
         reader: Reader | None,
         endpoints: list[int] | None,
         pids: Callable[[], dict[str, list[int]]],
-        progress: Callable[[], Progress],
+        progress: Callable[[], Progress] | None,
     ) -> None:
         """`reader` is None when somebody else looks into the database.
 
-        `endpoints` as in `stored.export`; `pids` and `progress` are asked at every look."""
+        `endpoints` as in `stored.export`; `pids` and `progress` are asked at every look; without
+        `progress` somebody else sends, who tells nothing before the end.
+        """
         self._reader = reader
         self._endpoints = endpoints
         self._pids = pids
@@ -66,6 +69,12 @@ class Observer:
         self._task: asyncio.Task[None] | None = None
         self.phase: Callable[[], Kind] = lambda: "warm-up"
         """What the run is doing now; written beside every observation."""
+        self.looks_in = reader is not None
+        """Whether it looks into the database as well."""
+        self.is_told = progress is not None
+        """Whether the senders tell how far they are."""
+        self.accepts = Histogram()
+        """Every accept latency so far, for the display alone."""
         self.latest: dict[str, Any] = {}
         """The last observation."""
         self.on_look: Callable[[dict[str, Any]], None] = lambda _: None
@@ -77,10 +86,11 @@ class Observer:
     async def look(self) -> dict[str, Any]:
         """One observation, written down; what could not be read is left out."""
         line: dict[str, Any] = {"at_us": time.time_ns() // 1_000, "phase": self.phase()}
-        progress = self._progress()
+        progress = self._progress() if self._progress is not None else Progress()
         line |= {"sent": progress.sent, "ok": progress.ok, "new": progress.new}
         line |= {"fail": progress.fail, "unknown": progress.unknown}
         line |= {"in_flight": progress.in_flight, "level": progress.level}
+        self.accepts.add(progress.recent_us)
         line["accept_recent_us"] = _recent(progress.recent_us)
         self._generator_transactions = progress.transactions
         line["roles"] = self._meter.read({**self._pids(), "suite": [os.getpid()]})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,9 +19,9 @@ import pytest
 from tests.conftest import execute, in_database
 from tests.proof.deployed import Deployed, deployed
 
-from meshproof import scenarios
+from meshproof import namespace, scenarios
 from meshproof.cli import app
-from meshproof.ledger import read_document
+from meshproof.ledger import read_document, read_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("engine")]
 
@@ -81,18 +83,31 @@ def assert_proved(out: Path) -> dict[str, Any]:
     return dict(read_document(out / "summary.json"))
 
 
-def test_a_run_against_it_is_proved_and_leaves_it_as_it_was(
+def test_slices_of_a_plan_are_proved_together_and_leave_it_as_it_was(
     engine: Deployed, own_scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One slice as it is; the other as if k6 had sent it: its ledger in the lines that k6 writes."""
     monkeypatch.setenv("MESHPROOF_API_KEY", engine.key)
     before, out = engine.census(), tmp_path / "evidence"
-    target = ("--target", engine.url, "--database", engine.reading_dsn)
-    load = ("--rate", 60, "--duration", 1.5, "--warmup", 0.3)
-    code, said = meshproof("run", "load", "--scenario", own_scenario, *target, *load, "--out", out)
+    here, there = tmp_path / "here", tmp_path / "there"
+    space = namespace.new()
+    reading = ("--target", engine.url, "--database", engine.reading_dsn)
+    load = ("--scenario", own_scenario, "--rate", 60, "--duration", 1.5, "--warmup", 0.3, "--namespace", space)
+    words = [sys.executable, "-m", "meshproof.cli", "run", "load", *reading, *load, "--slice", "1/2", "--out", there]
+    with subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as other:
+        # It waits until the first slice has set the scenario up.
+        code, said = meshproof("run", "load", *reading, *load, "--slice", "0/2", "--out", here)
+        assert code == 0, said
+        assert other.wait(WAIT_S_MAX) == 0, other.stdout
+    as_k6(there / "sent", tmp_path / "k6.json")
+    sent = ("--sent", here, "--sent", tmp_path / "k6.json")
+    code, said = meshproof("judge", out, *sent, "--database", engine.reading_dsn)
     summary = assert_proved(out)
     assert code == (0 if summary["valid"] else 3), said
     plan = read_document(out / "plan.json")
     assert (summary["attempted"], summary["runs"]) == (plan["attempts"], plan["deliveries"])
+    assert [process["process"] for process in read_document(out / "generator.json")["processes"]] == ["0.0", "1.k6"]
+    assert plan["namespace"] == space
     assert plan["bounds"]["clock_skew_us"] < 1_000_000
     assert (out / "scenarios" / "invoices.py").read_text() == own_scenario.read_text()
     assert STRANGER not in (out / "stored" / "runs.csv").read_text()
@@ -117,6 +132,24 @@ def test_a_run_against_it_is_proved_and_leaves_it_as_it_was(
     left = {table: (count, before[table]) for table, count in engine.census().items() if count != before[table]}
     assert not left.keys() - OF_ITS_OWN, left
     assert engine.call("GET", f"/api/v1/endpoints/{STRANGER}")["workflow"] == STRANGER
+
+
+def as_k6(sent: Path, file: Path) -> None:
+    """The ledger of a slice in the lines k6 would have written of it (deploy/k6/plan.ts)."""
+    points: list[tuple[str, dict[str, Any]]] = [
+        ("meshproof_attempt", {name: line[name] for name in ("n", "d", "intended_us")})
+        for line in read_lines(sent / "0.attempts.ndjson")
+    ]
+    for line in read_lines(sent / "0.outcomes.ndjson"):
+        known = {name: line[name] for name in ("n", "d", "sent_us", "reply_us", "run_id")}
+        known |= {"http": line["status"], "duplicate": str(line["duplicate"]).lower()}
+        points.append(("meshproof_outcome", known))
+    points.append(("meshproof_ended", {}))
+    with file.open("w") as lines:
+        for metric, known in points:
+            noted = {name: str(value) for name, value in known.items()}
+            data = {"time": "2026-11-23T18:07:48.2Z", "value": 1, "tags": {"group": ""}, "metadata": noted}
+            lines.write(json.dumps({"metric": metric, "type": "Point", "data": data}) + "\n")
 
 
 def meshproof_said(*words: object) -> str:

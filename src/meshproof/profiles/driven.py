@@ -18,7 +18,6 @@ from typing import Final
 
 from meshproof.display import Display
 from meshproof.load import k6, status_pages
-from meshproof.load.generator import Progress
 from meshproof.merge import MergeError, merge
 from meshproof.observe import Observer
 from meshproof.plan_file import write_requests
@@ -52,7 +51,7 @@ async def run(settings: RunSettings, command: list[str], display: Display, reape
 
 async def accompany(run: Session, command: list[str]) -> None:
     """Look on while the command drives, and until the last runs are over."""
-    observer = Observer(run.folder / "samples", run.reader, run.endpoints, pids=run.pids, progress=Progress)
+    observer = Observer(run.folder / "samples", run.reader, run.endpoints, pids=run.pids, progress=None)
     async with bystanders(run):
         run.display.step(f"{Path(command[0]).name} sends {run.plan.scenario}")
         run.display.watch(observer, run.incidents, run.plan)
