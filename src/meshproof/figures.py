@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from meshproof import costs
 from meshproof.ledger import read_lines
 from meshproof.phases import Phase
 from meshproof.stats import Histogram
@@ -85,6 +86,8 @@ class Figures:
     cpu_ms_per_run: float | None
     wal_bytes_per_run: float | None
     transactions_per_run: float | None
+    cost_per_run: dict[str, Any] | None = None
+    """By role and by stage; see meshproof.costs."""
 
 
 class Evidence:
@@ -108,6 +111,7 @@ class Evidence:
             cpu_ms_per_run=cost.get("cpu_ms"),
             wal_bytes_per_run=cost.get("wal_bytes"),
             transactions_per_run=cost.get("transactions"),
+            cost_per_run=costs.per_run(cost),
         )
 
     def offered(self, phase: Phase) -> int:
@@ -188,7 +192,7 @@ def _spent(first: dict[str, Any], last: dict[str, Any]) -> dict[str, float]:
     spent["wal_bytes"] = after["wal_bytes"] - before["wal_bytes"]
     own = after["own_transactions"] - before["own_transactions"]
     spent["transactions"] = after["transactions"] - before["transactions"] - own
-    return spent
+    return {**spent, **costs.spent(first, last)}
 
 
 def _within(column: str, phases: list[Phase]) -> str:

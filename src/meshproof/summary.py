@@ -36,6 +36,7 @@ KEYS = (
     "cpu_ms_per_run",
     "wal_bytes_per_run",
     "transactions_per_run",
+    "cost_per_run",
     "rss_bytes_max",
     "floor_runs_per_s",
     "floor_ratio",

@@ -119,9 +119,10 @@ class Embedded:
         logs: Path,
         settings: dict[str, str] | None = None,
         package: Path | None = None,
+        counted: bool = False,
     ) -> None:
         """`settings` are further `MESHHOOK_*` variables, without the prefix and in lower case. `package` is a folder to find
-        the engine in before the one that is installed."""
+        the engine in before the one that is installed. `counted` has Postgres count the calls of the engine's functions."""
         self.port = free_port()
         self._workers = workers
         self._apis = apis
@@ -129,6 +130,7 @@ class Embedded:
         self._reaper = reaper
         self._logs = logs
         self._package = package
+        self._counted = counted
         # Postgres may run as another user, who has to get in; and the path of a socket must be short.
         self.folder = reaper.folder / f"engine-{self.port}"
         self.folder.mkdir()
@@ -193,6 +195,16 @@ class Embedded:
         await self._supervise("postgres", ["postgres", "--data", str(data), "--json"], on_line=self._on_postgres_line)
         await self._until("Postgres", self._postgres_ready.is_set)
         await self._migrate()
+        if self._counted:
+            await self._count_calls()
+
+    async def _count_calls(self) -> None:
+        """What a stage costs the database is read off its functions; sessions that begin later have them counted."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute("ALTER DATABASE meshhook SET track_functions = 'pl'")
+        finally:
+            await connection.close()
 
     async def start(self) -> None:
         """Start Postgres, migrate, start API and workers, and wait until it is ready."""

@@ -209,6 +209,7 @@ def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Targ
             logs=settings.out / "logs",
             settings=settings.engine_settings,
             package=settings.engine_package,
+            counted=True,
         )
     assert settings.database is not None
     return Remote(settings.target, settings.database, settings.api_key, settings.owned)

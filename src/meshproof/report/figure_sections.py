@@ -75,6 +75,7 @@ def figures(gathered: Gathered) -> Markup | None:
             ("latency, ms", *PERCENTILES.values()),
             (_stage(summary, key, label, span.format(sending=sending)) for key, (label, span) in STAGES.items()),
         ),
+        _costs(summary.get("cost_per_run")),
         _levels(gathered),
         el("p", "Most memory: ", _listed(memory, _megabytes), class_="note") if isinstance(memory, dict) else None,
         el(
@@ -84,6 +85,23 @@ def figures(gathered: Gathered) -> Markup | None:
             class_="note",
         ),
     )
+
+
+def _costs(cost: Any) -> list[Markup] | None:
+    """What a run costs, by stage; nothing where Postgres has not counted."""
+    if not isinstance(cost, dict) or not isinstance(cost.get("stages"), dict):
+        return None
+    rows = [(name, stage) for name, stage in cost["stages"].items() if any(stage.values())]
+    in_all = {name: sum(stage[name] for _, stage in rows) for name in ("cpu_ms", "database_ms", "round_trips")}
+    cells = [
+        [name, f"{stage['cpu_ms']:.3f}", f"{stage['database_ms']:.3f}", f"{stage['round_trips']:.3f}"]
+        for name, stage in (*rows, ("in all", in_all))
+    ]
+    roles = ", ".join(f"{role} {spent:.3f} ms" for role, spent in cost["cpu_ms"].items())
+    return [
+        table(("cost of a run", "processor, ms", "in the database, ms", "round trips"), cells),
+        el("p", f"Processor time by role: {roles}.", class_="note"),
+    ]
 
 
 def _tile(label: str, value: Any, shape: str) -> Markup:

@@ -4,7 +4,7 @@ SELECT d.xact_commit + d.xact_rollback AS transactions,
        d.tup_inserted AS tuples_inserted, d.tup_updated AS tuples_updated, d.tup_deleted AS tuples_deleted,
        d.blks_read AS blocks_read, d.blks_hit AS blocks_hit, d.deadlocks,
        d.numbackends AS connections,
-       t.tables, l.locks, a.waits
+       t.tables, l.locks, a.waits, f.functions
 FROM pg_stat_database d,
      -- Partitions are added up under the name of their table.
      (SELECT json_object_agg(name, json_build_object('dead_tuples', dead, 'live_tuples', live, 'vacuums', vacuums,
@@ -25,5 +25,9 @@ FROM pg_stat_database d,
       FROM (SELECT coalesce(wait_event_type || ':' || wait_event, 'CPU') AS wait, count(*) AS backends
             FROM pg_stat_activity
             WHERE state = 'active' AND pid <> pg_backend_pid()
-            GROUP BY 1) by_wait) a
+            GROUP BY 1) by_wait) a,
+     -- Those of one name are added up; what a function calls is not in its own time.
+     (SELECT coalesce(json_object_agg(funcname, json_build_object('calls', calls, 'ms', round(own::numeric, 3))), '{}') AS functions
+      FROM (SELECT funcname, sum(calls) AS calls, sum(self_time) AS own
+            FROM pg_stat_user_functions WHERE schemaname = 'meshhook' GROUP BY 1) by_function) f
 WHERE d.datname = current_database()
