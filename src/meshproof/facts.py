@@ -340,6 +340,8 @@ def _load_table(facts: Facts, evidence: Path, source: Source, *, wanted: bool) -
     if not paths:
         facts.absent[source.table] = f"{source.pattern} is missing" if wanted else f"{source.pattern} was not asked for"
         return
+    if source.pattern.endswith(".ndjson") and not any(Path(path).stat().st_size for path in paths):
+        return  # no lines: nobody has to look for them
     try:
         lines = f"SELECT {', '.join(source.columns)} FROM {_reader(source, paths)}"  # noqa: S608
         facts.con.execute(
