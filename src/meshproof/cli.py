@@ -106,6 +106,8 @@ def run_load(
     backlog: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Runs of the backlog, where the scenario has one.")
     ] = None,
+    profile: Annotated[bool, typer.Option(help="Write flame graphs of API and workers (py-spy).")] = False,
+    speedscope: Annotated[bool, typer.Option(help="Write them for speedscope.app instead.")] = False,
     seed: Seed = 1,
     target: Target = EMBEDDED,
     database: Database = None,
@@ -133,6 +135,7 @@ def run_load(
         warmup_s=warmup,
         arrivals=arrivals_named(arrivals),
         shape=shape_named(shape),
+        flames="speedscope" if speedscope else "flamegraph" if profile else None,
         backlog=backlog,
         slice=slice_named(slice, target == EMBEDDED, namespace),
         namespace=namespace_named(namespace),

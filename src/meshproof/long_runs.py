@@ -78,6 +78,7 @@ def run_stress(
     warmup: Annotated[float | None, typer.Option(min=1, help="Seconds before the first step; 5.")] = None,
     arrivals: Annotated[str, typer.Option(help="`poisson` (independent senders) or `constant`.")] = "poisson",
     quick: Quick = False,
+    profile: Annotated[bool, typer.Option(help="Write flame graphs of API and workers (py-spy).")] = False,
     seed: Seed = 1,
     target: Target = EMBEDDED,
     database: Database = None,
@@ -91,6 +92,7 @@ def run_stress(
     usual = Steps(1_000.0, 2.0, 3.0, 2.0) if quick else Steps(500.0, 1.4, 15.0, 5.0)
     settings = RunSettings(
         profile="stress",
+        flames="flamegraph" if profile else None,
         scenario=scenario,
         seed=seed,
         out=out,

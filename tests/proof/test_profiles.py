@@ -10,6 +10,7 @@ import pytest
 from meshproof.phases import Phase, at
 from meshproof.plan import Level, Plan
 from meshproof.profiles import concurrency, load
+from meshproof.profiles.flames import told
 from meshproof.profiles.session import Driven
 from meshproof.profiles.settings import RunSettings
 
@@ -73,3 +74,9 @@ def test_the_command_repeats_the_plan(settings: RunSettings) -> None:
 def test_a_plan_knows_the_places_of_its_scenarios() -> None:
     plan: Plan = load.plan_of(LOAD)
     assert plan.place("simple") == "n-simple"
+
+
+def test_a_profiler_that_may_not_look_says_what_to_do() -> None:
+    path = Path("flames/api-1.svg")
+    assert "CAP_SYS_PTRACE" in told(path, "Error: Permission Denied: Try running again with elevated permissions")
+    assert told(path, "Error: No such process\n") == "no api-1.svg: Error: No such process"

@@ -8,6 +8,7 @@ from meshproof.display import Display
 from meshproof.load import backlog
 from meshproof.phases import Phase
 from meshproof.plan import Plan
+from meshproof.profiles.flames import flames
 from meshproof.profiles.session import (
     Driven,
     Result,
@@ -33,7 +34,8 @@ async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result
     async with session(settings, plan, display, reaper) as under_way:
         seconds = settings.warmup_s + settings.duration_s
         said = f"Sending {settings.scenario} at {settings.rate:,.4g}/s for {seconds:g} s{HOW[settings.shape]}"
-        driven = await drive(under_way, said, beside=partial(put_backlog_in, under_way))
+        async with flames(under_way):
+            driven = await drive(under_way, said, beside=partial(put_backlog_in, under_way))
         await export(under_way, phases_of(plan, driven, now_us()))
         await measure_floor(under_way)
         display.step("Stopping MeshHook" if settings.embedded else "Leaving the target as it is")

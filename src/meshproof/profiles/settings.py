@@ -54,6 +54,8 @@ class RunSettings:
     speed: float = 1.0
     levels: tuple[int, ...] = ()
     generators: int = 1
+    flames: Literal["flamegraph", "speedscope"] | None = None
+    """As what flame graphs are written, if they are."""
     floored: bool = True
     """Whether the floor of the server is measured at the end."""
     calibrated: bool = True

@@ -20,6 +20,7 @@ from meshproof.load.generator import CALIBRATION_IN_FLIGHT
 from meshproof.load.shape import Piece
 from meshproof.phases import Phase
 from meshproof.plan import Level, Plan
+from meshproof.profiles.flames import flames
 from meshproof.profiles.session import (
     Driven,
     Result,
@@ -52,7 +53,7 @@ async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result
     trial = replace(plan, course=(), levels=(Level(CALIBRATION_IN_FLIGHT, CALIBRATION_ATTEMPTS),))
     async with session(settings, plan, display, reaper, trial=trial) as under_way:
         pilot = Pilot(under_way, climb_of(settings, under_way))
-        async with watch_waits(under_way):
+        async with watch_waits(under_way), flames(under_way):
             what = (
                 f"Raising the load of {settings.scenario} from {settings.rate:,g}/s, times {settings.factor:g} a step"
             )

@@ -76,6 +76,7 @@ def figures(gathered: Gathered) -> Markup | None:
             (_stage(summary, key, label, span.format(sending=sending)) for key, (label, span) in STAGES.items()),
         ),
         _costs(summary.get("cost_per_run")),
+        _flames(gathered),
         _levels(gathered),
         el("p", "Most memory: ", _listed(memory, _megabytes), class_="note") if isinstance(memory, dict) else None,
         el(
@@ -85,6 +86,13 @@ def figures(gathered: Gathered) -> Markup | None:
             class_="note",
         ),
     )
+
+
+def _flames(gathered: Gathered) -> Markup | None:
+    """The flame graphs beside the report."""
+    found = sorted(path.name for path in (gathered.folder / "flames").glob("*.*"))
+    links = [[el("a", name, href=f"flames/{name}"), " "] for name in found]
+    return el("p", "Flame graphs: ", links) if links else None
 
 
 def _costs(cost: Any) -> list[Markup] | None:
