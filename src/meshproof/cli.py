@@ -50,6 +50,7 @@ from meshproof.driver_commands import (
 from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
+from meshproof.live.option import add_metrics_port
 from meshproof.load import trace as traces
 from meshproof.load.generator import processes_for
 from meshproof.load.shape import SHAPES, Shape
@@ -410,6 +411,9 @@ def faults_named(names: str) -> tuple[str, ...]:
     if unknown := [name for name in asked if name not in KINDS]:
         fail(USAGE, f"There is no fault {unknown[0]!r}. There are: {', '.join(KINDS)}; and all, quick.")
     return asked
+
+
+add_metrics_port(run_app)  # when all its commands are there
 
 
 def main() -> None:

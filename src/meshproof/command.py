@@ -17,6 +17,8 @@ from rich.text import Text
 from meshproof import evidence, scenario_file, scenarios
 from meshproof.display import Display
 from meshproof.judge.verdicts import Verdict, worst
+from meshproof.live.exporter import HOST, Exporter, ExporterError
+from meshproof.live.option import PORT
 from meshproof.load.backlog import BacklogError
 from meshproof.load.generator import GeneratorError
 from meshproof.measure import history, recording, rounds, thresholds
@@ -117,9 +119,14 @@ def keep(told: Sequence[Told], *, as_json: bool) -> Verdict:
 
 
 def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> T:
-    """Run a story to its end; whatever comes between is said on standard error, with an exit code."""
+    """Run a story to its end; whatever comes between is said on standard error, with an exit code.
+
+    With `--metrics-port`, what the display knows of a run is served there for Prometheus meanwhile.
+    """
     try:
         return asyncio.run(_interruptible(story, console(stderr=as_json), as_json))
+    except ExporterError as error:
+        fail(USAGE, str(error))
     except (TargetError, scenario_file.ScenarioFileError) as error:
         fail(USAGE, str(error))
     except (ApiError, BacklogError, ProcessError, GeneratorError) as error:
@@ -135,7 +142,11 @@ async def _interruptible(story: Callable[[Display, Reaper], Awaitable[T]], shown
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _interrupt, task)
     with Reaper() as reaper, Display(shown_on, quiet=quiet) as display:
-        return await story(display, reaper)
+        if (port := PORT.get()) is None:
+            return await story(display, reaper)
+        async with Exporter(display.live, port) as exporter:
+            display.say(Text(f"Figures of this run: http://{HOST}:{exporter.port}/metrics", "dim"))
+            return await story(display, reaper)
 
 
 def _interrupt(task: asyncio.Task[Any]) -> None:

@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from meshproof.judge.verdicts import Verdicts
+from meshproof.live.figures import LiveFigures
 from meshproof.live_view import LiveView
 from meshproof.observe import Observer
 from meshproof.plan import Plan
@@ -34,6 +36,8 @@ class Display:
         self._incidents: Incidents | None = None
         self._began = 0.0
         self._last_line_at = 0.0
+        self.live = LiveFigures()
+        """What is shown to those who scrape it."""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
@@ -72,6 +76,11 @@ class Display:
         if observer is not None:
             self._view = LiveView(plan, observer.accepts, is_told=observer.is_told, looks_in=observer.looks_in)
             observer.on_look = self._on_look
+            observer.on_progress = lambda look, seen: self.live.saw(look, seen.recent_us, seen.recent_lag_us)
+
+    def judged(self, verdicts: Verdicts) -> None:
+        """The judge has spoken."""
+        self.live.judged(verdicts)
 
     def _finish_step(self, *, failed: bool = False) -> None:
         if self._step and not self._quiet:

@@ -78,6 +78,8 @@ class Observer:
         self.latest: dict[str, Any] = {}
         """The last observation."""
         self.on_look: Callable[[dict[str, Any]], None] = lambda _: None
+        self.on_progress: Callable[[dict[str, Any], Progress], None] = lambda _, __: None
+        """Hears of every look as well, with what the generator measured since the one before."""
 
     def start(self) -> None:
         """Begin to look."""
@@ -105,6 +107,7 @@ class Observer:
             writer.flush()
         self.latest = line
         self.on_look(line)
+        self.on_progress(line, progress)
         return line
 
     async def stop(self) -> None:

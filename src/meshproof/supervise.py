@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,13 +33,29 @@ class Incidents:
         self._lines = LineWriter(path)
         self.unseen: list[str] = []
         """What nobody was shown yet; emptied by whoever shows it."""
+        self.counts: Counter[str] = Counter()
+        """How much happened, by role."""
+        self.faults: Counter[str] = Counter()
+        """How often each kind of fault was begun."""
+        self.under_way: Counter[str] = Counter()
+        """How many of each kind are under way."""
 
     def add(self, role: str, pid: int | None, what: str, since_us: int | None = None) -> None:
         """Put something on record now; `since_us` when it has gone on from then until now."""
         line = {"at_us": time.time_ns() // 1_000, "role": role, "pid": pid, "what": what}
         self._lines.add_json(line if since_us is None else {**line, "since_us": since_us})
         self._lines.flush()
+        self.counts[role] += 1
         self.unseen.append(f"{role} {what}" if pid is None else f"{role} (process {pid}) {what}")
+
+    def fault_began(self, kind: str) -> None:
+        """A fault is being made."""
+        self.faults[kind] += 1
+        self.under_way[kind] += 1
+
+    def fault_ended(self, kind: str) -> None:
+        """It is healed, as far as it can be."""
+        self.under_way[kind] -= 1
 
     def close(self) -> None:
         """Close the file."""

@@ -61,6 +61,10 @@ class Target(Protocol):
         """The processes of each role, as they are now; empty for those that are not known."""
         ...
 
+    def scraped(self) -> list[tuple[str, str]]:
+        """Where its processes tell their figures: role, and host and port, of each."""
+        ...
+
     def check(self) -> None:
         """Raise when it cannot be kept running any more."""
         ...
@@ -120,9 +124,11 @@ class Embedded:
         settings: dict[str, str] | None = None,
         package: Path | None = None,
         counted: bool = False,
+        measured: bool = False,
     ) -> None:
         """`settings` are further `MESHHOOK_*` variables, without the prefix and in lower case. `package` is a folder to find
-        the engine in before the one that is installed. `counted` has Postgres count the calls of the engine's functions."""
+        the engine in before the one that is installed. `counted` has Postgres count the calls of the engine's functions.
+        `measured`: its workers tell their figures as well."""
         self.port = free_port()
         self._workers = workers
         self._apis = apis
@@ -147,6 +153,8 @@ class Embedded:
         }
         self._postgres_ready = asyncio.Event()
         self._workers_started = 0
+        self._measured = measured
+        self._metrics_ports: dict[str, int] = {}
         self._postmaster: int | None = None
         self._processes: list[Supervised] = []
         self._stack = AsyncExitStack()
@@ -178,6 +186,10 @@ class Embedded:
     def processes(self, role: str) -> list[Supervised]:
         """Its processes of one role, in the order they were started."""
         return [process for process in self._processes if process.role == role]
+
+    def scraped(self) -> list[tuple[str, str]]:
+        workers = [("worker", f"{self.host}:{port}") for port in self._metrics_ports.values()]
+        return [("api", f"{self.host}:{self.port}"), *workers]
 
     def check(self) -> None:
         for process in self._processes:
@@ -233,6 +245,7 @@ class Embedded:
         """Stop every worker, and leave them stopped until `start_workers`."""
         await asyncio.gather(*(worker.stop() for worker in self.processes("worker")))
         self._processes = [process for process in self._processes if process.role != "worker"]
+        self._metrics_ports.clear()
 
     async def start_workers(self) -> None:
         """Start workers again after `stop_workers`."""
@@ -242,7 +255,12 @@ class Embedded:
         """Start further workers beside those there are."""
         for _ in range(count):
             self._workers_started += 1
-            await self._supervise("worker", ["work"], log=f"worker-{self._workers_started}")
+            name = f"worker-{self._workers_started}"
+            words = ["work"]
+            if self._measured:
+                self._metrics_ports[name] = free_port()
+                words += ["--metrics-port", str(self._metrics_ports[name])]
+            await self._supervise("worker", words, log=name)
 
     async def restart(self, role: str) -> None:
         """Ask the first process of a role to end, and wait until there is another and the API is ready."""
@@ -259,6 +277,7 @@ class Embedded:
         leaving = self.processes("worker")[-count:]
         await asyncio.gather(*(worker.stop() for worker in leaving))
         self._processes = [process for process in self._processes if process not in leaving]
+        self._metrics_ports = dict(list(self._metrics_ports.items())[:-count])
 
     async def _supervise(self, role: str, arguments: list[str], *, log: str = "", **options: object) -> None:
         process = Supervised(
@@ -362,6 +381,9 @@ class Remote:
 
     def pids(self) -> dict[str, list[int]]:
         return {}
+
+    def scraped(self) -> list[tuple[str, str]]:
+        return [("api", f"{self.host}:{self.port}")]
 
     def check(self) -> None:
         """Nothing here is ours to keep running."""

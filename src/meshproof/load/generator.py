@@ -55,6 +55,8 @@ class Progress:
     """What looking for finished runs has cost the database."""
     recent_us: list[int] = field(default_factory=list)
     """Accept latencies since the last time they were taken."""
+    recent_lag_us: list[int] = field(default_factory=list)
+    """How late requests were handed over, likewise."""
 
 
 def processes_for(cores: int, rate: float) -> int:
@@ -93,7 +95,8 @@ class Generator:
             total.level = part.level
             total.transactions += part.transactions
             total.recent_us += part.recent_us
-            part.recent_us = []
+            total.recent_lag_us += part.recent_lag_us
+            part.recent_us, part.recent_lag_us = [], []
         return total
 
     async def __aenter__(self) -> Self:
@@ -153,16 +156,16 @@ class Generator:
             message = await _read(process)
             if "done" in message:
                 certificate: dict[str, Any] = message["done"]
-                self._note(
-                    number, {**certificate["tally"], "transactions": certificate["transactions"], "recent_us": []}
-                )
+                self._note(number, {**certificate["tally"], "transactions": certificate["transactions"]})
                 return certificate
             if "progress" in message:
                 self._note(number, message["progress"])
 
     def _note(self, number: int, seen: dict[str, Any]) -> None:
-        untaken = self._progress[number].recent_us
-        self._progress[number] = Progress(**{**seen, "recent_us": untaken + seen["recent_us"]})
+        untaken = self._progress[number]
+        now = self._progress[number] = Progress(**seen)
+        now.recent_us = untaken.recent_us + now.recent_us
+        now.recent_lag_us = untaken.recent_lag_us + now.recent_lag_us
 
     async def _end(self) -> None:
         for task in self._done:

@@ -23,7 +23,7 @@ import uvloop
 from meshproof.load.closed_loop import ClosedLoop
 from meshproof.load.finished import Finished
 from meshproof.load.open_loop import OpenLoop
-from meshproof.load.recorder import Clock, Recorder
+from meshproof.load.recorder import RECENT_MAX, Clock, Recorder
 from meshproof.load.request import Requests, SteppedRequests
 from meshproof.load.shape import Piece
 from meshproof.load.slicing import WHOLE, Slice
@@ -136,10 +136,13 @@ async def _send_closed(job: Job, requests: Requests, recorder: Recorder) -> dict
 
 
 async def _progress(recorder: Recorder, loop: OpenLoop | ClosedLoop) -> None:
+    told = 0
     while True:
         await asyncio.sleep(PROGRESS_S)
         recent, recorder.recent_us = recorder.recent_us, []
-        seen = {**recorder.tally, "in_flight": loop.in_flight, "recent_us": recent}
+        lag = recorder.lag_us[told : told + RECENT_MAX]
+        told = len(recorder.lag_us)
+        seen = {**recorder.tally, "in_flight": loop.in_flight, "recent_us": recent, "recent_lag_us": list(lag)}
         if isinstance(loop, ClosedLoop):
             seen["level"] = loop.held[-1].level if loop.held else None
             seen["transactions"] = loop.transactions

@@ -113,11 +113,12 @@ async def session(
         incidents = Incidents(settings.out / "incidents.ndjson")
         stack.callback(incidents.close)
         display.step("Starting MeshHook" if settings.embedded else f"Looking for {settings.target}")
-        target = _target(settings, incidents, reaper)
+        target = _target(settings, incidents, reaper, measured=display.live.wanted)
         stack.push_async_callback(target.stop)
         if fit is not None:
             await fit(target)
         await target.start()
+        display.live.begin(plan, incidents, settings.target, target.scraped)
         leads = settings.slice.is_first
         sink = await _sink(settings, plan, target, incidents, reaper, stack) if leads else None
         calls_to = None if sink is None else sink.address
@@ -199,7 +200,7 @@ async def _sink(
     return sink
 
 
-def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Target:
+def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper, *, measured: bool) -> Target:
     if settings.embedded:
         return Embedded(
             workers=settings.workers,
@@ -210,6 +211,7 @@ def _target(settings: RunSettings, incidents: Incidents, reaper: Reaper) -> Targ
             settings=settings.engine_settings,
             package=settings.engine_package,
             counted=True,
+            measured=measured,
         )
     assert settings.database is not None
     return Remote(settings.target, settings.database, settings.api_key, settings.owned)
@@ -396,6 +398,7 @@ async def conclude(folder: Path, display: Display) -> Result:
     scenario_file.adopt_kept(folder)
     await asyncio.to_thread(analysis.write, folder)
     verdicts = await asyncio.to_thread(judge, folder)
+    display.judged(verdicts)
     document = await asyncio.to_thread(summary.summarise, folder, verdicts)
     return Result(folder, verdicts, document, await asyncio.to_thread(report.write, folder))
 
