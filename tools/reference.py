@@ -4,19 +4,21 @@ from pathlib import Path
 
 from meshhook import config
 from meshhook.metrics import families
+from meshproof.live import families as suite
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
-    write("settings.md", "| setting |", config.reference())
-    write("metrics.md", "## The door", families.reference())
+    write("reference/settings.md", "| setting |", config.reference())
+    write("reference/metrics.md", "## The door", families.reference())
+    write("concurrency/metrics.md", "| metric |", suite.reference())
 
 
 def write(page: str, mark: str, text: str) -> None:
     """Put a text in the place of what stands from the mark on."""
-    head = (REFERENCE / page).read_text().partition(mark)[0]
-    (REFERENCE / page).write_text(head + text)
+    head = (DOCS / page).read_text().partition(mark)[0]
+    (DOCS / page).write_text(head + text)
 
 
 if __name__ == "__main__":
