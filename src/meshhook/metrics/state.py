@@ -28,6 +28,7 @@ SLOW_PERIOD_S: Final = 60.0
 PROJECTS_MAX: Final = 50
 """So many projects are told by name, those with the most live runs; the others together are ``other``."""
 
+STATES: Final = ("ready", "in_lane", "leased", "expired", "sleeping", "waiting")
 _SHARE: Final = 20
 _STALE_S: Final = 60.0
 _PATIENCE_S: Final = 4.0
@@ -103,15 +104,15 @@ class ByProject(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called by a scrape."""
-        found = self._state.latest()
         runs, oldest = gauge("meshhook_queue_runs"), gauge("meshhook_queue_oldest_seconds")
         lanes = gauge("meshhook_lanes_waiting")
-        for queued in bounded(found.queue if found else []):
-            runs.add_metric((queued.project, queued.state), queued.runs)
-            if queued.state in _WITH_AGE:
-                oldest.add_metric((queued.project, queued.state), queued.oldest_s)
-            if queued.state == "in_lane":
-                lanes.add_metric((queued.project,), queued.lanes)
+        if (found := self._state.latest()) is not None:
+            for queued in whole(bounded(found.queue)):
+                runs.add_metric((queued.project, queued.state), queued.runs)
+                if queued.state in _WITH_AGE:
+                    oldest.add_metric((queued.project, queued.state), queued.oldest_s)
+                if queued.state == "in_lane":
+                    lanes.add_metric((queued.project,), queued.lanes)
         yield runs
         yield oldest
         yield lanes
@@ -131,6 +132,15 @@ def bounded(queue: list[Queued]) -> list[Queued]:
             *place, before.runs + one.runs, before.lanes + one.lanes, max(before.oldest_s, one.oldest_s)
         )
     return list(together.values())
+
+
+def whole(queue: list[Queued]) -> list[Queued]:
+    """The same with every state of every project, and of the project ``default``: nothing is 0, and not nothing."""
+    known = {(one.project, one.state): one for one in queue}
+    projects = dict.fromkeys(["default", *(one.project for one in queue)])
+    return [
+        known.get((project, state), Queued(project, state, 0, 0, 0.0)) for project in projects for state in STATES
+    ]
 
 
 def _of_server(found: Figures) -> Iterator[Metric]:
@@ -154,14 +164,17 @@ def _of_server(found: Figures) -> Iterator[Metric]:
 
 
 def _of_sessions(sessions: list[tuple[str, str | None, str | None, int]]) -> Iterator[Metric]:
-    states: defaultdict[str, int] = defaultdict(int)
-    connections, waits = gauge("meshhook_database_connections"), gauge("meshhook_database_waits")
+    states = defaultdict(int, dict.fromkeys(("active", "idle", "idle in transaction"), 0))
+    events = defaultdict(int, {("running", "running"): 0})
     for state, type, event, count in sessions:
         states[state] += count
         if type is not None and event is not None:
-            waits.add_metric((type, event), count)
+            events[type, event] += count
+    connections, waits = gauge("meshhook_database_connections"), gauge("meshhook_database_waits")
     for state, count in states.items():
         connections.add_metric((state,), count)
+    for labels, count in events.items():
+        waits.add_metric(labels, count)
     yield connections
     yield waits
 
