@@ -18,7 +18,7 @@ def build() -> Dashboard:
         .timezone("browser")
         .readonly()
         .with_variable(DatasourceVariable("datasource").label("Data source").type("prometheus"))
-        .annotation(marks("Process started", "blue", 'time() - process_start_time_seconds{job=~"meshhook-.*"} < 15'))
+        .annotation(marks("Process started", "blue", 'time() - process_start_time_seconds{job=~"meshhook-.*"} < 60'))
     )
     for title, panels in (
         ("Now", _now()),

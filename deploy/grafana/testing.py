@@ -24,7 +24,7 @@ def build() -> Dashboard:
         .readonly()
         .with_variable(DatasourceVariable("datasource").label("Data source").type("prometheus"))
         .with_variable(runs.multi(True).include_all(True))
-        .annotation(marks("Run begins", "green", f"time() - meshproof_run_start_timestamp_seconds{{{RUN}}} < 2"))
+        .annotation(marks("Run begins", "green", f"time() - meshproof_run_start_timestamp_seconds{{{RUN}}} < 5"))
         .annotation(marks("Fault", "red", f"meshproof_fault_active{{{RUN}}} > 0"))
         .annotation(marks("Verdict", "blue", f"meshproof_invariants{{{RUN}}} > 0"))
     )

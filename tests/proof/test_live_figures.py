@@ -82,6 +82,13 @@ def test_what_one_look_could_not_read_stands_as_it_was(figures: LiveFigures) -> 
     assert (found["meshproof_sent_total"][()], found["meshproof_runs_accepted"][()]) == (20, 5)
 
 
+def test_what_is_missing_is_told_of_one_look_and_not_of_two(figures: LiveFigures) -> None:
+    figures.saw(LOOK | {"new": 5}, [], [])
+    later = {name: LOOK[name] for name in LOOK if name not in ("accepted", "terminal")}
+    figures.saw(later | {"new": 50}, [], [])
+    assert samples(figures)["meshproof_runs_missing"] == {(): 0}
+
+
 def test_faults_are_seen_as_they_come_and_go(figures: LiveFigures, incidents: Incidents) -> None:
     incidents.fault_began("worker_killed")
     incidents.fault_began("frozen")

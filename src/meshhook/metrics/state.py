@@ -138,9 +138,7 @@ def whole(queue: list[Queued]) -> list[Queued]:
     """The same with every state of every project, and of the project ``default``: nothing is 0, and not nothing."""
     known = {(one.project, one.state): one for one in queue}
     projects = dict.fromkeys(["default", *(one.project for one in queue)])
-    return [
-        known.get((project, state), Queued(project, state, 0, 0, 0.0)) for project in projects for state in STATES
-    ]
+    return [known.get((project, state), Queued(project, state, 0, 0, 0.0)) for project in projects for state in STATES]
 
 
 def _of_server(found: Figures) -> Iterator[Metric]:

@@ -59,6 +59,7 @@ class LiveFigures(Collector):
     def _forget(self) -> None:
         self._look: dict[str, Any] = {}
         self._start_us = 0
+        self._missing = 0
         self._accept = Histogram()
         self._lag = Histogram()
         self._judged: Counter[str] = Counter()
@@ -73,6 +74,8 @@ class LiveFigures(Collector):
         self._start_us = self._start_us or int(look["at_us"])
         # What one look could not read stands as it was seen last.
         self._look = {**self._look, **look}
+        if "accepted" in look:  # two looks can't be held against each other
+            self._missing = missing(look)
         self._accept.observe(accept_us)
         self._lag.observe(lag_us)
 
@@ -111,7 +114,7 @@ class LiveFigures(Collector):
         if "accepted" in look:
             yield self._one("meshproof_runs_accepted", {(): look["accepted"]})
             yield self._one("meshproof_runs_finished", {(): look["terminal"]})
-            yield self._one("meshproof_runs_missing", {(): missing(look)})
+            yield self._one("meshproof_runs_missing", {(): self._missing})
 
     def _roles(self, look: dict[str, Any]) -> Iterator[Metric]:
         for name, key in (("cpu_seconds_total", "cpu_s"), ("memory_bytes", "rss_bytes"), ("processes", "processes")):
