@@ -98,7 +98,9 @@ def cases() -> dict[str, Case]:
                 'meshhook_runs_ended_total{status="completed"}': "0+95x40",
             },
         ),
-        "MeshhookDeadLetters": Case("80m", {"meshhook_dead_letters": "0+1x90"}, {"meshhook_dead_letters": "50x90"}),
+        "MeshhookDeadLetters": Case(
+            "2h", {"meshhook_dead_letters": "0+1x150"}, {"meshhook_dead_letters": "50x150"}, evaluated_every="1h"
+        ),
         "MeshhookLeasesExpire": Case(
             "25m",
             {"meshhook_worker_taken_over_total": "0+60x30"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -36,6 +37,7 @@ from .tools import ROOT, RULES, needs_prometheus
 pytestmark = [needs_prometheus, pytest.mark.slow, pytest.mark.xdist_group("engine")]
 
 WAIT_S_MAX = 60.0
+ENGINE_PROCESSES = 2
 RATE_INTERVAL = "4s"
 
 
@@ -53,6 +55,16 @@ class Prometheus:
         url = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(query)}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.loads(answer.read())["data"]
+
+    async def look_again(self) -> None:
+        """Wait until both processes of the engine were scraped once more."""
+        done_s = time.time()
+        async with asyncio.timeout(WAIT_S_MAX):
+            while True:
+                seen = await asyncio.to_thread(self.get, "/api/v1/query", query="timestamp(meshhook_build_info)")
+                if sum(float(one["value"][1]) > done_s for one in seen["result"]) == ENGINE_PROCESSES:
+                    return
+                await asyncio.sleep(0.1)
 
     def series(self, expr: str) -> list[dict[str, Any]]:
         """The series of an expression over the whole run that have at least one number in them."""
@@ -103,7 +115,7 @@ def watched() -> Iterator[Prometheus]:
         scraping.start_s = time.time()
         chosen = PORT.set(port)
         try:
-            verdict = tell(lambda display, reaper: run(settings, display, reaper), as_json=True)
+            verdict = tell(lambda display, reaper: run(settings, display, reaper, scraping), as_json=True)
         finally:
             PORT.reset(chosen)
         scraping.end_s, scraping.run = time.time(), settings.namespace
@@ -112,18 +124,19 @@ def watched() -> Iterator[Prometheus]:
     shutil.rmtree(folder)
 
 
-async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Verdict:
+async def run(settings: RunSettings, display: Display, reaper: Reaper, scraping: Prometheus) -> Verdict:
     """A load like `meshproof run load`, but that nothing is calibrated and no floor measured."""
     plan = load.plan_of(settings)
     await write_plan(settings, plan, display)
     async with session(settings, plan, display, reaper) as under_way:
         driven = await drive(under_way, "Sending")
+        await scraping.look_again()
         await export(under_way, load.phases_of(plan, driven, now_us()))
     return (await conclude(settings.out, display)).verdicts.verdict
 
 
 def test_suite_and_engine_were_scraped_under_the_name_of_the_run(watched: Prometheus) -> None:
-    jobs = {one["metric"]["job"] for one in watched.series(f'{{__name__=~"mesh.*_.*",run="{watched.run}"}}')}
+    jobs = {one["metric"]["job"] for one in watched.series(f'{{__name__=~"mesh(hook|proof)_.*",run="{watched.run}"}}')}
     assert jobs == {"meshproof", "meshhook-api", "meshhook-worker"}
     (variable,) = watched.get("/api/v1/label/run/values", **{"match[]": "meshproof_run_info"})
     assert variable == watched.run
