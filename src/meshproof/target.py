@@ -189,7 +189,8 @@ class Embedded:
 
     def scraped(self) -> list[tuple[str, str]]:
         workers = [("worker", f"{self.host}:{port}") for port in self._metrics_ports.values()]
-        return [("api", f"{self.host}:{self.port}"), *workers]
+        # Several that share a port answer for each other: figures of now this one, now that one are none.
+        return [*([("api", f"{self.host}:{self.port}")] if self._apis == 1 else []), *workers]
 
     def check(self) -> None:
         for process in self._processes:
