@@ -120,6 +120,9 @@ def _notes(a: Sequence[Round], b: Sequence[Round], paired: bool) -> list[str]:
             "difference. --run makes them in turn."
         )
     for name, side in (("A", a), ("B", b)):
+        commits = {one.commit for one in side}
+        if len(commits) > 1:
+            notes.append(f"The rounds of {name} are of {len(commits)} commits.")
         violated = sum(one.verdict == "fail" for one in side)
         if violated:
             notes.append(f"{violated} of the {len(side)} rounds of {name} violated an invariant: look at that first.")

@@ -17,6 +17,7 @@ from meshproof.measure.history import Run, Series
 from meshproof.measure.metrics import Better
 
 STYLES: Final = {Word.BETTER: "bold green", Word.WORSE: "bold red", Word.SAME: "dim", Word.TOO_FEW: "yellow"}
+ORDER: Final = (Word.WORSE, Word.BETTER, Word.SAME, Word.TOO_FEW)
 BARS: Final = "▁▂▃▄▅▆▇█"
 POINTS_MAX: Final = 60
 
@@ -24,7 +25,7 @@ POINTS_MAX: Final = 60
 def comparison(told: Comparison) -> RenderableType:
     """Every figure, and in one line what came of it."""
     grid = _grid("figure", "A", "B", "verdict", "B to A", f"{CONFIDENCE:.0%} interval", "rounds")
-    for one in sorted(told.figures, key=lambda one: (list(Word).index(one.word), one.metric)):
+    for one in sorted(told.figures, key=lambda one: (ORDER.index(one.word), one.metric)):
         a, b = one.rounds
         grid.add_row(
             one.metric,

@@ -222,3 +222,27 @@ def test_a_place_without_rounds_says_what_was_looked_for(tmp_path: Path) -> None
 def test_only_fair_rounds_of_one_plan_make_a_baseline(tmp_path: Path, changed: dict[str, Any], says: str) -> None:
     with pytest.raises(baselines.BaselineError, match=says):
         baselines.save(tmp_path / "baseline.json", [round_of(0), round_of(1, **changed)])
+
+
+def test_rounds_of_several_commits_or_with_violations_are_compared_with_a_word() -> None:
+    a, b = in_turn(SIX_A, SIX_A)
+    mixed = [
+        round_of(20 * number, commit=f"c{number % 2}", verdict="fail" if number else "pass") for number in range(6)
+    ]
+    assert compare.compare(a, b).notes == []
+    assert compare.compare(mixed, b).notes == [
+        "The rounds of A are of 2 commits.",
+        "5 of the 6 rounds of A violated an invariant: look at that first.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[3] / "baselines").glob("*.json")), ids=lambda file: file.stem
+)
+def test_baselines_in_the_repository_can_be_compared_with(file: Path) -> None:
+    kept = rounds.read(file)
+    assert len(kept) >= ROUNDS_MIN
+    told = compare.compare(kept, kept)
+    assert told.figures
+    assert told.of(Word.SAME) == told.figures
+    assert told.obstacles == []
