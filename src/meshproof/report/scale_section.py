@@ -10,8 +10,10 @@ from meshproof.report.plot import Curve, Plot, Ribbon, draw
 
 def scaling(document: dict[str, Any]) -> Markup | None:
     """What the sizes of a series say together; nothing when it was about something else."""
-    if document.get("kind") != "scale":
+    found = document if document["kind"] == "scale" else document.get("scale")
+    if not found:
         return None
+    document = found
     return el(
         "section",
         el("h2", f"More and more {document['of']}"),

@@ -67,8 +67,8 @@ def _part(part: dict[str, Any]) -> tuple[Child, ...]:
         _number(summary.get("acknowledged")),
         _number(summary.get("runs")),
         _number(summary.get("completed_per_s")),
-        _number(latency.get("p50"), ".1f", " ms"),
-        _number(latency.get("p99"), ".1f", " ms"),
+        _number(latency.get("p50"), ",.1f", " ms"),
+        _number(latency.get("p99"), ",.1f", " ms"),
         _number(summary.get("cpu_ms_per_run"), ".2f"),
         _number(part.get("seconds"), ".0f"),
     )
