@@ -83,12 +83,23 @@ def checked(settings: RunSettings) -> RunSettings:
             fail(
                 USAGE, f"The backlog of {settings.scenario} is written into the database; of a target it is only read."
             )
+        if not settings.embedded and (secret := first_secret(settings)):
+            fail(
+                USAGE,
+                f"The scenario sets the secret {secret}, which may be somebody's on a target: take --target embedded.",
+            )
         if not settings.embedded:
             Remote(settings.target, settings.database or "", owned=settings.owned)
         evidence.prepare(settings.out)
     except (scenarios.UnknownScenarioError, evidence.EvidenceError, TargetError) as error:
         fail(USAGE, str(error))
     return settings
+
+
+def first_secret(settings: RunSettings) -> str | None:
+    """A secret the scenario would set: their names carry no namespace, so one of somebody else could be overwritten."""
+    paths = (act.path for name in settings.members for act in scenarios.load(name).acts)
+    return next((path.rpartition("/")[2] for path in paths if path.startswith("/api/v1/secrets/")), None)
 
 
 def finish(run: Callable[[Display, Reaper], Awaitable[Result]], *, as_json: bool) -> NoReturn:

@@ -166,6 +166,7 @@ def documented(out: Path) -> None:
         (("run", "load", "--scenario", "simpel"), "no scenario 'simpel'"),
         (("run", "load", "--target", "http://127.0.0.1:1"), "--database"),
         (("run", "load", "--target", "http://192.0.2.7", "--database", "x"), "--i-own-this-target 192.0.2.7"),
+        (("run", "load", "--target", "http://127.0.0.1:1", "--database", "x", "--scenario", "signatures"), "secret"),
         (("run", "faults", "--target", "http://127.0.0.1:1"), "engine of the suite's own only"),
         (("clean", "--target", "http://192.0.2.7", "--yes"), "another machine"),
         (("run", "load", "--target", "http://127.0.0.1:1", "--database", "x"), "does not answer"),
