@@ -1,4 +1,4 @@
-"""Somebody outside: sends the events of the plan, cancels runs, and pokes whom that has reached."""
+"""Somebody outside: sends the events of the plan, cancels, pauses and resumes runs, and pokes whom that has reached."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ KEEP = timedelta(days=1)
 
 
 class Caller(Actor):
-    """One that calls from outside; ``unsent`` events are shared by all of them, and so is how many may still be cancelled."""
+    """One that calls from outside; ``unsent`` events are shared by all of them, and so is what may still be wished of runs."""
 
-    def __init__(self, name: str, session: Session, world: World, unsent: list[str], cancels: list[int]) -> None:
+    def __init__(self, name: str, session: Session, world: World, unsent: list[str], wishes: list[str]) -> None:
         super().__init__(name, session, world)
         self._unsent = unsent
-        self._cancels = cancels
+        self._wishes = wishes
         self._reached: set[UUID] = set()
         self._sent: Sent | None = None
         self._to_poke: set[UUID] = set()
@@ -34,16 +34,15 @@ class Caller(Actor):
         if self._to_poke:
             return [Option("poke", 8), Option("crash", 1)]
         found = [Option("event", 2)] if self._unsent and self.world.runs else []
-        return found + ([Option("cancel", 1)] if self._cancels and self.world.live else [])
+        return found + ([Option("wish", 1 + len(self._wishes) // 3)] if self._wishes and self.world.live else [])
 
     async def do(self, kind: str, arg: int) -> str:
         match kind:
             case "event":
                 return await self.send(self._unsent.pop(0))
-            case "cancel":
-                self._cancels.pop()
+            case "wish":
                 live = self.world.live
-                return await self._cancel(live[arg % len(live)])
+                return await self.wish(self._wishes.pop(arg % len(self._wishes)), live[arg % len(live)])
             case "commit":
                 return await self.commit()
             case "poke":
@@ -74,12 +73,11 @@ class Caller(Actor):
         self._to_poke, self._reached, self._sent = self._reached, set(), None
         return "commits"
 
-    async def _cancel(self, run: UUID) -> str:
-        rows = await self.session.fetch(
-            self.world.now, SIGNAL, self.world.shard, [run], ["cancel"], ['{"by":"caller"}']
-        )
+    async def wish(self, kind: str, run: UUID) -> str:
+        """Wish that a run is cancelled, paused or resumed, in a transaction that is left open."""
+        rows = await self.session.fetch(self.world.now, SIGNAL, self.world.shard, [run], [kind], ['{"by":"caller"}'])
         self._reached = {run for (run,) in rows}
-        return f"cancels {self.world.name(run)}, which reaches {self._names(self._reached)}"
+        return f"wishes {kind} of {self.world.name(run)}, which reaches {self._names(self._reached)}"
 
     def _names(self, runs: set[UUID]) -> str:
         return ", ".join(sorted(map(self.world.name, runs))) or "nobody"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -33,6 +34,11 @@ class Taken:
     was_waiting: bool = False
     put_back: bool = False
 
+    @property
+    def is_entry(self) -> bool:
+        """Whether it stands at the entry of its workflow: it is not to be worked on but to get in line."""
+        return self.lane is not None and self.lane < 0
+
     def begin(self) -> None:
         """Get ready for one write."""
         self.seq, self.was_waiting = self.machine.events + 1, self.machine.waiting
@@ -48,9 +54,9 @@ class Taken:
         self.numbers.append(number)
         self.pending += self.machine.receive(kind, body)
 
-    def advance(self, choice: Choice, worker: str, now_s: int) -> None:
+    def advance(self, choice: Choice, worker: str, now_s: int, new_id: Callable[[], UUID]) -> None:
         """Go on, and decide what becomes of the run."""
-        self.pending += self.machine.advance(choice)
+        self.pending += self.machine.advance(choice, new_id)
         if self.machine.ended is not None:
             self.due = None
         elif choice is Choice.LEASE:
@@ -62,5 +68,6 @@ class Taken:
             if self.leased:
                 self.note({"type": "lease.released", "owner": worker})
                 self.leased = False
-            waits = self.machine.waiting
-            self.due = NEVER_S if waits else now_s + SLEEP_S if choice is Choice.SLEEP else self.claimed_s
+            self.due = (
+                NEVER_S if self.machine.is_idle else now_s + SLEEP_S if choice is Choice.SLEEP else self.claimed_s
+            )

@@ -22,6 +22,7 @@ def check(world: World, before: Seen, after: Seen) -> None:
     _no_signal_is_lost(world, before, after)
     _no_poke_is_lost(world, after)
     _events_arrive_once(world, after)
+    _ends_of_children_are_told(world, after)
 
 
 def check_end(world: World) -> None:
@@ -131,6 +132,22 @@ def _events_arrive_once(world: World, after: Seen) -> None:
                 "event-once",
                 f"{known.name} waits, and {wanted.id} was sent: its inbox has {told_ids}, its wait is {_kept(wait, after)}",
             )
+
+
+def _ends_of_children_are_told(world: World, after: Seen) -> None:
+    for run, known in world.runs.items():
+        machine = fold(known.journal)
+        if machine.child is None or known.ended is not None:
+            continue
+        child = world.runs.get(UUID(machine.child))
+        require(child is not None, "child-started", f"{known.name} has started a run, which nobody was told of")
+        assert child is not None
+        told = [told for told in after.signals if told.run == run and told.kind == "child"]
+        require(
+            len(told) == (child.ended is not None),
+            "child-told",
+            f"{known.name} waits for {child.name}, which {child.ended or 'goes on'}; its inbox has that {len(told)} times",
+        )
 
 
 def _kept(wait: Wait, after: Seen) -> str:

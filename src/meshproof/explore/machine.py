@@ -1,10 +1,12 @@
 """A workflow engine in fifty lines: what is written into the journals that the schedules move.
 
-Two kinds of run, each of a few steps: ``steps`` do something, ``waits`` wait for an event. It shares no code with the engine.
+Three kinds of run, each of a few steps: ``steps`` do something, ``waits`` wait for an event, ``parent`` waits for the end of a run
+it starts. It shares no code with the engine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -36,6 +38,16 @@ class Machine:
     behind: int = 0
     """The number of the last event that was received."""
     ended: str | None = None
+    paused: bool = False
+    child: str | None = None
+    """The run whose end is waited for."""
+    parent: tuple[str, str] | None = None
+    """Who is to be told of the end: a run, and its step."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it goes on only when somebody tells it something."""
+        return self.waiting or self.paused or self.child is not None
 
     @property
     def node(self) -> str:
@@ -49,23 +61,32 @@ class Machine:
             case "run.accepted":
                 body = event["trigger"]
                 self.kind, self.size = body["kind"], body["size"]
+                self.parent = event.get("parent")
             case "wait.set":
                 self.waiting = True
             case "event.received":
                 self.waiting, self.done, self.behind = False, self.done + 1, event["number"]
             case "step.completed":
                 self.done += 1
+            case "child.started":
+                self.child = event["run_id"]
+            case "child.ended":
+                self.child, self.done = None, self.done + 1
+            case "run.paused" | "run.resumed":
+                self.paused = event["type"] == "run.paused"
             case "run.completed" | "run.cancelled":
                 self.ended = event["type"].removeprefix("run.")
 
-    def advance(self, choice: Choice) -> list[Event]:
-        """Go on: to the end or to a wait, or a single step."""
+    def advance(self, choice: Choice, new_id: Callable[[], object]) -> list[Event]:
+        """Go on: to the end or to a wait, or a single step. ``new_id`` names a run that it starts."""
         events: list[Event] = []
-        while self.ended is None and not self.waiting:
+        while self.ended is None and not self.is_idle:
             if self.done == self.size:
                 event: Event = {"type": "run.completed"}
             elif self.kind == "waits":
                 event = {"type": "wait.set", "node": self.node, "name": EVENT_NAME, "key": EVENT_KEY}
+            elif self.kind == "parent":
+                event = {"type": "child.started", "node": self.node, "run_id": str(new_id())}
             else:
                 event = {"type": "step.completed", "node": self.node}
             self.apply(event)
@@ -80,6 +101,10 @@ class Machine:
             return []
         if kind == "cancel":
             event: Event = {"type": "run.cancelled", "by": "caller"}
+        elif kind in ("pause", "resume"):
+            event = {"type": f"run.{kind}d", "by": "caller"}
+        elif kind == "child":
+            event = {"type": "child.ended", "node": body["node"], "run_id": body["run_id"]}
         else:
             event = {"type": "event.received", "node": body["node"], "id": body["id"], "number": body["number"]}
         self.apply(event)

@@ -9,12 +9,13 @@ from typing import Final
 
 from meshproof.explore.actor import Actor
 from meshproof.explore.caller import Caller
+from meshproof.explore.gatherer import Gatherer
 from meshproof.explore.invariants import check_end
 from meshproof.explore.keepers import Clock, Finder, Renewer
 from meshproof.explore.machine import fold
 from meshproof.explore.making import Making, Outcome
 from meshproof.explore.moves import Move, Violation
-from meshproof.explore.plan import draw
+from meshproof.explore.plan import Theme, draw, theme_of
 from meshproof.explore.sender import Sender
 from meshproof.explore.stage import Stage
 from meshproof.explore.times import LEASE_S
@@ -27,7 +28,7 @@ PACE_CHANGES: Final = 0.3
 ROUNDS_MAX: Final = 12
 """Turns of the last worker: more than the longest run takes."""
 ALL: Final = 100
-MUSTS: Final = ("read", "write", "tell", "take", "commit", "poke")
+MUSTS: Final = ("place", "read", "write", "start", "tell", "announce", "take", "commit", "poke")
 """What an actor that has begun something does next."""
 
 
@@ -53,22 +54,25 @@ class Schedule:
 
     def __init__(self, stage: Stage, seed: int) -> None:
         self._rng = random.Random(seed)
-        plan = draw(self._rng)
-        self.world = World(stage.enter(random.Random(-1 - seed).random()), plan, stage.endpoint, stage.project)
+        plan = draw(self._rng, theme_of(seed))
+        endpoint = stage.endpoints[plan.theme is Theme.LANES]
+        self.world = World(stage.enter(random.Random(-1 - seed).random()), plan, endpoint, stage.project)
         self.outcome = Outcome(seed)
-        deliveries, events, cancels = list(plan.deliveries), list(plan.events), [0] * plan.cancels
+        deliveries, events = list(plan.deliveries), list(plan.events)
+        wishes = ["cancel"] * plan.cancels + ["pause", "resume"] * plan.pauses
         of, world = stage.sessions, self.world
         self._workers = [Worker(name, of[name], world) for name in ("w1", "w2")]
-        self._caller = Caller("caller-1", of["caller-1"], world, events, cancels)
+        self._caller = Caller("caller-1", of["caller-1"], world, events, wishes)
         self._finder = Finder("finder", of["finder"], world)
+        door = Gatherer if plan.theme is Theme.GATHERED else Sender
         self._actors: dict[str, Actor] = {
             actor.name: actor
             for actor in (
-                Sender("door-1", of["door-1"], world, deliveries),
-                Sender("door-2", of["door-2"], world, deliveries),
+                door("door-1", of["door-1"], world, deliveries),
+                door("door-2", of["door-2"], world, deliveries),
                 *self._workers,
                 self._caller,
-                Caller("caller-2", of["caller-2"], world, events, cancels),
+                Caller("caller-2", of["caller-2"], world, events, wishes),
                 Renewer("renewer", of["renewer"], world, self._workers),
                 self._finder,
                 Clock("clock", of["finder"], world),
@@ -113,6 +117,9 @@ class Schedule:
                 break
             if any(fold(self.world.runs[run].journal).waiting for run in self.world.live):
                 self._making.follow(self._caller, self._caller.send(f"last-{number}"))
+                self._follow_through(self._caller)
+            for run in [run for run in self.world.live if fold(self.world.runs[run].journal).paused]:
+                self._making.follow(self._caller, self._caller.wish("resume", run))
                 self._follow_through(self._caller)
             self._making.follow(worker, worker.claim(ALL))
             self._follow_through(worker)

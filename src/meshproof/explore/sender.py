@@ -101,5 +101,6 @@ def _trigger(delivery: Delivery) -> str:
 
 
 def _told(delivery: Delivery) -> str:
-    key = f", key {delivery.dedupe} body {delivery.body}" if delivery.dedupe is not None else ""
-    return f"{delivery.size} {delivery.kind}{key}"
+    said = f", key {delivery.dedupe} body {delivery.body}" if delivery.dedupe is not None else ""
+    of = f" of {delivery.key}" if delivery.key is not None else ""
+    return f"{delivery.size} {delivery.kind}{of}{said}"

@@ -48,6 +48,7 @@ class Wire:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._names: dict[str, bytes] = {}
+        self._parsed = 0
         self._decoders: dict[str, list[Callable[[str], Any]]] = {}
         self._pending: deque[str] = deque()
         self._buffer = b""
@@ -60,7 +61,8 @@ class Wire:
         for sql, values in asked:
             name = self._names.get(sql)
             if name is None:
-                name = self._names[sql] = b"s%d\0" % len(self._names)
+                self._parsed += 1
+                name = self._names[sql] = b"s%d\0" % self._parsed
                 out += (_message(b"P", name + sql.encode() + b"\0\0\0"), _message(b"D", b"S" + name))
             out += (_message(b"B", b"\0" + name + b"\0\0" + _bound(values) + b"\0\0"), b"E\0\0\0\x09\0\0\0\0\0")
             self._pending.append(sql)

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from meshproof.explore.actor import Actor
+from meshproof.explore.caller import SIGNAL
 from meshproof.explore.hands import Taken
 from meshproof.explore.machine import EVENT_KEY, EVENT_NAME, Choice, Event, fold
 from meshproof.explore.moves import Option, require
+from meshproof.explore.plan import Delivery, Theme
 from meshproof.explore.poking import poke
 from meshproof.explore.session import Session
+from meshproof.explore.stage import PLAIN
 from meshproof.explore.times import LEASE_S, at, seconds_at
-from meshproof.explore.world import Lease, World
+from meshproof.explore.world import CHILD, Lease, World
 
 CLAIM = "SELECT * FROM meshhook.claim($1, $2)"
 INBOX = "SELECT * FROM meshhook.inbox($1, $2, $3)"
@@ -21,6 +24,8 @@ COMMIT = "SELECT * FROM meshhook.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 PUT_BACK = "SELECT meshhook.put_back($1, $2, $3, $4, $5, $6, $7)"
 AWAIT = "SELECT * FROM meshhook.await_events($1, $2, $3, $4, $5, $6)"
 STOP_WAITING = "SELECT meshhook.stop_waiting($1, $2, $3)"
+START = "SELECT * FROM meshhook.start_children($1, $2, $3, $4, $5, $6, $7)"
+PLACE = "SELECT * FROM meshhook.place($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 TOOK = "SELECT meshhook.took($1, $2, $3)"
 CLAIM_MAX = 3
 READ_ONE_IN = 3
@@ -33,6 +38,10 @@ class Turn:
     held: bool
     runs: list[Taken]
     steps: list[str]
+    entries: list[Taken] = field(default_factory=list)
+    """Runs that get in line."""
+    started: dict[UUID, tuple[int, Event]] = field(default_factory=dict)
+    """Runs that others start: when, and what their journals begin with."""
     refused: set[UUID] = field(default_factory=set)
     signaled: set[UUID] = field(default_factory=set)
     reached: set[UUID] = field(default_factory=set)
@@ -77,15 +86,22 @@ class Worker(Actor):
     async def do(self, kind: str, arg: int) -> str:
         match kind:
             case "claim":
-                return await self.claim(1 + arg % CLAIM_MAX)
+                in_lanes = self.world.plan.theme is Theme.LANES  # of what may be claimed, lanes get half
+                return await self.claim((1 + arg % CLAIM_MAX) * (1 + in_lanes))
             case "go on":
                 return await self._go_on(read=bool(self.told) or arg % READ_ONE_IN == 0)
+            case "place":
+                return await self._place()
             case "read":
                 return await self._read()
             case "write":
                 return await self._write(arg)
+            case "start":
+                return await self._start()
             case "tell":
                 return await self._tell()
+            case "announce":
+                return await self._announce()
             case "take":
                 return await self._take()
             case "commit":
@@ -116,6 +132,8 @@ class Worker(Actor):
         runs = []
         for run, (epoch, owner, due_at, signaled, claimed_at, lane) in heads.items():
             world.check_claim(self.name, run, epoch=epoch, signaled=signaled, events=len(journals[run]))
+            if lane is not None and lane > 0:
+                world.check_lane(self.name, run)
             claimed_s = seconds_at(claimed_at)
             runs.append(
                 Taken(
@@ -137,10 +155,14 @@ class Worker(Actor):
             taken.begin()
             if taken.owner is not None:
                 taken.note({"type": "lease.expired", "owner": taken.owner})
-        reads = any(taken.signaled for taken in runs)
-        self._turn = Turn(held=False, runs=runs, steps=["read", "write"] if reads else ["write"])
+        entries = [taken for taken in runs if taken.is_entry]
+        work = [taken for taken in runs if not taken.is_entry]
+        steps = ["place"] if entries else []
+        steps += ["read"] if any(taken.signaled for taken in work) else []
+        self._turn = Turn(held=False, runs=work, steps=[*steps, "write" if work else "commit"], entries=entries)
         return "claims " + ", ".join(
             world.name(taken.run)
+            + (" (at the entry)" if taken.is_entry else "")
             + (f" (lease of {taken.owner} ran out)" if taken.owner else "")
             + (" (signaled)" if taken.signaled else "")
             for taken in runs
@@ -152,6 +174,25 @@ class Worker(Actor):
             taken.begin()
         self._turn = Turn(held=True, runs=runs, steps=["read", "write"] if read else ["write"])
         return "goes on with " + self._names(runs)
+
+    async def _place(self) -> str:
+        turn, world = self._the_turn(), self.world
+        count, keys = len(turn.entries), [world.runs[taken.run].delivery.key for taken in turn.entries]
+        await self.session.fetch(
+            world.now,
+            PLACE,
+            world.shard,
+            [taken.run for taken in turn.entries],
+            [at(taken.due_s) for taken in turn.entries],
+            keys,
+            [world.plan.slots] * count,
+            ["queue"] * count,
+            *[[None] * count] * 3,
+            [1] * count,
+            [None] * count,
+        )
+        turn.steps.pop(0)
+        return f"has {self._names(turn.entries)} get in line"
 
     async def _read(self) -> str:
         turn = self._the_turn()
@@ -174,11 +215,11 @@ class Worker(Actor):
             choice = choices[digit]
             taken.put_back = choice is Choice.PUT_BACK and not turn.held
             if not taken.put_back:
-                taken.advance(choice, self.owner, self.world.now_s)
+                taken.advance(choice, self.owner, self.world.now_s, self.world.new_id)
             said.append(f"{self.world.name(taken.run)} {_told(taken)}")
         await self._write_told(turn)
         await self._put_back(turn)
-        turn.steps = [*self._tells(turn), *self._takes(turn), "commit"]
+        turn.steps = [*_starts(turn), *self._tells(turn), *_announces(turn), *self._takes(turn), "commit"]
         refused = f"; refused: {', '.join(map(self.world.name, turn.refused))}" if turn.refused else ""
         return "writes " + "; ".join(said) + refused
 
@@ -259,9 +300,50 @@ class Worker(Actor):
                 [EVENT_KEY] * len(begun),
                 [taken.machine.behind for taken in begun],
             )
-            turn.reached = {run for (run,) in rows}
+            turn.reached |= {run for (run,) in rows}
         turn.steps.pop(0)
         return f"has {self._names(begun) or 'nobody'} wait for events, and {self._names(stopped) or 'nobody'} no more"
+
+    async def _start(self) -> str:
+        turn, world = self._the_turn(), self.world
+        begun = [(taken.run, event["node"], UUID(event["run_id"])) for taken, event in _children(turn)]
+        rows = await self.session.fetch(
+            world.now,
+            START,
+            world.shard,
+            [parent for parent, _, _ in begun],
+            [node for _, node, _ in begun],
+            [child for _, _, child in begun],
+            [PLAIN] * len(begun),
+            [json.dumps(CHILD)] * len(begun),
+            [json.dumps({"parent": [str(parent), node]}) for parent, node, _ in begun],
+        )
+        require(
+            not rows,
+            "child-started",
+            f"the start of {', '.join(world.name(child) for _, _, child in begun)} was refused",
+        )
+        turn.started = {child: (world.now_s, world.started(parent, node)) for parent, node, child in begun}
+        turn.steps.pop(0)
+        return "starts " + ", ".join(f"{world.name(child)} for {world.name(parent)}" for parent, _, child in begun)
+
+    async def _announce(self) -> str:
+        turn, world = self._the_turn(), self.world
+        ended = [(taken.run, taken.machine.parent) for taken in turn.written if _ends_for_a_parent(taken)]
+        told = [(UUID(parent[0]), parent[1], str(run)) for run, parent in ended if parent is not None]
+        rows = await self.session.fetch(
+            world.now,
+            SIGNAL,
+            world.shard,
+            [parent for parent, _, _ in told],
+            ["child"] * len(told),
+            [json.dumps({"node": node, "run_id": run}) for _, node, run in told],
+        )
+        turn.reached |= {run for (run,) in rows}
+        turn.steps.pop(0)
+        return "tells " + ", ".join(
+            f"{world.name(parent)} of the end of {world.name(UUID(run))}" for parent, _, run in told
+        )
 
     async def _take(self) -> str:
         turn = self._the_turn()
@@ -288,6 +370,10 @@ class Worker(Actor):
                     self.holds.pop(taken.run, None)
             elif not taken.put_back and not turn.held:
                 world.runs[taken.run].due = taken.due or 0
+        for child, (accepted_at, accepted) in turn.started.items():
+            world.store(child, Delivery("steps", 1, None, "x"), accepted_at, accepted)
+        for taken in turn.entries:
+            world.runs[taken.run].is_in_line = True
         world.read.update(number for taken in written for number in taken.numbers)
         self._untake()
         self.told |= turn.signaled & self.holds.keys()
@@ -296,7 +382,7 @@ class Worker(Actor):
 
     def _untake(self) -> None:
         if self._turn is not None and not self._turn.held:
-            for taken in self._turn.runs:
+            for taken in (*self._turn.runs, *self._turn.entries):
                 self.world.taken.pop(taken.run, None)
 
     def _the_turn(self) -> Turn:
@@ -311,9 +397,27 @@ class Worker(Actor):
         return ", ".join(self.world.name(taken.run) for taken in runs)
 
 
+def _children(turn: Turn) -> list[tuple[Taken, Event]]:
+    return [(taken, event) for taken in turn.written for event in taken.pending if event["type"] == "child.started"]
+
+
+def _starts(turn: Turn) -> list[str]:
+    return ["start"] if _children(turn) else []
+
+
+def _ends_for_a_parent(taken: Taken) -> bool:
+    return taken.machine.ended is not None and taken.machine.parent is not None
+
+
+def _announces(turn: Turn) -> list[str]:
+    return ["announce"] if any(map(_ends_for_a_parent, turn.written)) else []
+
+
 def _status(taken: Taken) -> str:
     if taken.machine.ended is not None:
         return taken.machine.ended
+    if taken.machine.paused:
+        return "paused"
     return "running" if taken.leased else "waiting"
 
 

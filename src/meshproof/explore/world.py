@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from meshproof.explore.machine import Event
@@ -14,6 +14,10 @@ from meshproof.explore.seen import Seen
 from meshproof.explore.times import START, at
 
 FIRST_ID = int(START.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62
+
+
+CHILD: Final = {"kind": "steps", "size": 1}
+"""What a run is to do that another one starts."""
 
 
 class Lease(NamedTuple):
@@ -42,6 +46,8 @@ class Known:
     epoch: int = 0
     due: int = 0
     ended: str | None = None
+    is_in_line: bool = False
+    """It was placed in the lane of its key."""
 
 
 @dataclass
@@ -84,6 +90,11 @@ class World:
     def name(self, run: UUID) -> str:
         """What a run is called in a story."""
         return self._names.get(run, str(run))
+
+    @staticmethod
+    def started(parent: UUID, node: str) -> Event:
+        """What the journal of a run begins with that another one has started."""
+        return {"type": "run.accepted", "trigger": CHILD, "parent": [str(parent), node]}
 
     def store(self, run: UUID, delivery: Delivery, accepted_at: int, accepted: Event) -> None:
         """A delivery was accepted, and that is committed."""
@@ -130,6 +141,31 @@ class World:
             f"{worker} was given {events} of {len(known.journal)} events of {name}",
         )
         self.taken[run] = worker
+
+    def check_lane(self, worker: str, run: UUID) -> None:
+        """A worker was given a run out of its lane, or under a lease that ran out: there it had its slot all the time."""
+        mine = self.runs[run]
+        beside = {
+            other: known
+            for other, known in self.runs.items()
+            if known.is_in_line and known.delivery.key == mine.delivery.key
+        }
+        busy = [known.name for other, known in beside.items() if other in self.taken or other in self.leases]
+        require(
+            len(busy) <= self.plan.slots,
+            "slots",
+            f"{worker} was given {mine.name}: {', '.join(busy)} of its key are under way, and {self.plan.slots} may be",
+        )
+        first = [
+            known.name
+            for other, known in beside.items()
+            if known.epoch == 0 and other < run and other not in self.taken and known.ended is None
+        ]
+        require(
+            mine.epoch > 0 or not first,
+            "lane-order",
+            f"{worker} was given {mine.name} to start; {', '.join(first)} of the same key came first, and stands in line",
+        )
 
     def may_write(self, run: UUID, epoch: int) -> bool:
         """Whether a write under a lease must be taken: nobody has written since."""
