@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter_ns, process_time_ns
 
+from meshproof import scenarios
 from meshproof.load.client import Exchange, Pool
 from meshproof.load.recorder import Recorder
 from meshproof.load.request import Ready, Requests
@@ -19,6 +20,7 @@ from meshproof.plan import Plan
 # uvloop's timers have a resolution of one millisecond; a shorter sleep would return at once and burn the processor.
 TICK_S = 0.001
 EXPIRE_EVERY_TICKS = 50
+CONNECTIONS_MAX = 1_024
 
 
 class OpenLoop:
@@ -43,7 +45,10 @@ class OpenLoop:
         self._requests = requests
         self._recorder = recorder
         self._in_flight_max = in_flight_max
-        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s, tls=tls)
+        # Who waits for his run has a connection of his own for as long.
+        waits = any(scenarios.load(name).reply for name in plan.members())
+        connections_max = in_flight_max if waits else CONNECTIONS_MAX
+        self._pool = Pool(host, port, self._ended, timeout_s=timeout_s, connections_max=connections_max, tls=tls)
         self.in_flight = 0
         self.unsent = 0
         self.cpu_share = 0.0

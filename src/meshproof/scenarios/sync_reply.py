@@ -9,14 +9,15 @@ from meshproof.draw import Draw
 from meshproof.scenarios import Expected, Reply
 from meshproof.words import NAMES, dump
 
-WAIT_S = 1
+WAIT_S = 4
 STATUS = 201
 CONFIG = {"mode": "sync", "wait_s": WAIT_S}
 # With thousands of callers none is to be told to look later only because so many wait.
 ENGINE = {"sync_waiting_max": "20000"}
 
-# Some are done in one go, some sleep, and one in eight for longer than its caller waits.
-NAPS_S = (0, 0, 0, 0.1, 0.2, 0.3, 0.5, 2 * WAIT_S)
+# Some are done in one go, some sleep, and one in eight for longer than its caller waits. A caller waits 1.7 seconds in the middle:
+# at 1,000 a second 1,700 wait at once.
+NAPS_S = (0, 0, 0.5, 1, 2, 3, 3, 1.5 * WAIT_S)
 
 DEFINITION: dict[str, Any] = {
     "nodes": [

@@ -12,9 +12,11 @@ from story import SECOND, SEED, Story, run_id
 
 from meshproof import scenarios
 from meshproof.judge import Verdict
+from meshproof.scenarios import sync_reply
 
 Holding = Callable[[Story], Held]
 SCENARIO = scenarios.load("sync_reply")
+WAIT_US = sync_reply.WAIT_S * SECOND
 
 
 def answered(story: Story, number: int, reply: Any = None, status: int = 201) -> None:
@@ -24,7 +26,7 @@ def answered(story: Story, number: int, reply: Any = None, status: int = 201) ->
     story.outcomes[-1]["reply"] = said if isinstance(said, str) else json.dumps(said)
 
 
-def put_off(story: Story, number: int, waited_us: int = SECOND + 9_000, **page: Any) -> None:
+def put_off(story: Story, number: int, waited_us: int = WAIT_US + 9_000, **page: Any) -> None:
     story.attempt(f"d{number}", run=number, index=number)
     story.outcomes[-1]["reply_us"] = story.outcomes[-1]["sent_us"] + waited_us
     run = {"status": "completed", "output": SCENARIO.expected(SEED, number).output} | page
@@ -98,12 +100,12 @@ def test_another_answer_on_the_page_is_told(waiting: Story, held: Holding, page:
 
 
 def test_who_is_put_off_too_soon_is_told(waiting: Story, held: Holding) -> None:
-    put_off(waiting, 4, waited_us=SECOND // 2)
-    assert held(waiting).of("sync.later").examples[0].why == "told to look later after 500 ms, and waits 1000 ms"
+    put_off(waiting, 4, waited_us=WAIT_US // 2)
+    assert held(waiting).of("sync.later").examples[0].why == "told to look later after 2000 ms, and waits 4000 ms"
 
 
 def test_a_server_that_goes_down_may_put_off_sooner(waiting: Story, held: Holding) -> None:
-    put_off(waiting, 4, waited_us=SECOND // 2)
+    put_off(waiting, 4, waited_us=WAIT_US // 2)
     at_us = waiting.outcomes[-1]["reply_us"]
     waiting.incidents.append({"at_us": at_us, "role": "api", "pid": 1, "what": "ended (exit code 0)"})
     assert held(waiting).of("sync.later").verdict is Verdict.PASS
