@@ -46,8 +46,6 @@ _CUT_MAX: Final = 100
 """Runs in slices at once; while there are so many, nothing more is claimed."""
 
 _SETTLE_MAX: Final = 500
-_START_MAX: Final = 25
-"""So many calls are started before the loop looks again for answers, those of the database first of all."""
 _DEFINITIONS_MAX: Final = 1_000
 _NOTHING: Final = Written(set(), set(), set())
 _NO_ROOM_S: Final = 0.2
@@ -108,7 +106,6 @@ class Worker:
         self._cut: set[UUID] = set()
         self._signaled: set[UUID] = set()
         self._calling: set[asyncio.Task[None]] = set()
-        self._to_start: deque[tuple[Held, Start]] = deque()
         self._line = Line(_NO_ROOM_S)
         self._ended: deque[tuple[Held, Start | None, Response | CallError | None]] = deque()
         self._wake = asyncio.Event()
@@ -334,8 +331,7 @@ class Worker:
 
     def _place(self, runs: list[Held]) -> list[tuple[Held, Start]]:
         starting: list[tuple[Held, Start]] = []
-        if not self._to_start:  # else what was let through before is not all under way
-            self._hosts.plan()
+        self._hosts.plan()
         for held in runs:
             room = self._room() - len(starting)
             starting += [
@@ -344,7 +340,7 @@ class Worker:
         return starting
 
     def _room(self) -> int:
-        return self.calls_max - len(self._calling) - len(self._to_start)
+        return self.calls_max - len(self._calling)
 
     def _room_s(self, room: int, run_id: UUID) -> float:
         """0 when this worker may make calls of a run now, else in how many seconds it is to come again uncalled."""
@@ -371,19 +367,11 @@ class Worker:
                 asyncio.get_running_loop().call_later(max(0.0, seconds), self._note_end, held, None, None)
 
     def _start(self, starting: list[tuple[Held, Start]], refused: set[UUID]) -> None:
-        is_going_on = bool(self._to_start)
-        self._to_start += [(held, start) for held, start in starting if held.claimed.run_id not in refused]
-        if not is_going_on:
-            self._start_some()
-
-    def _start_some(self) -> None:
-        """Start a handful. All of a batch at once would hold up the next one, whose answers from the database come meanwhile."""
-        for _ in range(min(_START_MAX, len(self._to_start))):
-            task = asyncio.create_task(self._make_call(*self._to_start.popleft()))
-            self._calling.add(task)
-            task.add_done_callback(self._calling.discard)
-        if self._to_start:
-            asyncio.get_running_loop().call_soon(self._start_some)
+        for held, start in starting:
+            if held.claimed.run_id not in refused:
+                task = asyncio.create_task(self._make_call(held, start))
+                self._calling.add(task)
+                task.add_done_callback(self._calling.discard)
 
     async def _make_call(self, held: Held, start: Start) -> None:
         headers = call_headers(held.state, str(held.claimed.run_id), start)
@@ -410,15 +398,14 @@ class Worker:
     async def _finish_calls(self) -> None:
         """Let calls under way come back for a while: what is known need not be called unknown."""
         deadline = self._clock() + self._shutdown_s * _FINISH_SHARE
-        while (self._calling or self._to_start or self._ended) and self._clock() < deadline:
+        while (self._calling or self._ended) and self._clock() < deadline:
             self._wake.clear()
             with suppress(DatabaseError):
                 await self.settle()
-            if self._calling or self._to_start:
+            if self._calling:
                 await self._sleep(min(0.1, self._poll_s))
 
     async def _hand_back(self) -> None:
-        self._to_start.clear()
         for task in self._calling:
             task.cancel()
         for run_id in list(self._held):
