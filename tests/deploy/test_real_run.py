@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from meshproof import scenarios
 from meshproof.command import tell
 from meshproof.display import Display
 from meshproof.judge.verdicts import Verdict
@@ -29,6 +30,7 @@ from meshproof.profiles.session import conclude, drive, export, now_us, session,
 from meshproof.profiles.settings import RunSettings
 from meshproof.reaper import Reaper
 from meshproof.scenario_file import named
+from meshproof.scenarios import OWN
 from meshproof.target import free_port
 
 from .test_dashboards import BOARDS, panels
@@ -104,7 +106,16 @@ def prometheus(folder: Path, suite_port: int) -> Iterator[Prometheus]:
 @pytest.fixture(scope="module")
 def watched() -> Iterator[Prometheus]:
     """A short run that was scraped from its begin to its verdict."""
-    folder = Path(tempfile.mkdtemp(prefix="meshhook-prometheus-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="meshhook-prometheus-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OWN, "")  # what is adopted here is forgotten with it
+        yield from watch(folder)
+    scenarios.load.cache_clear()
+    shutil.rmtree(folder)
+
+
+def watch(folder: Path) -> Iterator[Prometheus]:
+    """Run, be scraped, and keep Prometheus up for the questions."""
     settings = RunSettings(
         profile="load",
         scenario=named(str(Path(__file__).with_name("watched.py"))),
@@ -130,7 +141,6 @@ def watched() -> Iterator[Prometheus]:
         scraping.end_s, scraping.run = time.time() + 1, settings.namespace
         assert verdict in (Verdict.PASS, Verdict.UNKNOWN)  # it was not calibrated
         yield scraping
-    shutil.rmtree(folder)
 
 
 async def run(settings: RunSettings, display: Display, reaper: Reaper, scraping: Prometheus) -> Verdict:
