@@ -5,6 +5,8 @@ SHELL := /bin/sh
 ARGS ?=
 
 # The environment of whoever calls must not bend what runs here. `make up` alone listens to MESHHOOK_* and PG*.
+# Without bytecode every process of the engine would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONINSPECT PYTHONDEVMODE PYTHONSAFEPATH
 unexport VIRTUAL_ENV CONDA_PREFIX __PYVENV_LAUNCHER__
 HERMETIC := env $(foreach name,$(filter MESHHOOK_% MESHPROOF_% PG%,$(.VARIABLES)),-u $(name))

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal, NamedTuple
 
-from scipy.stats import theilslopes
-
 BLOCKS: Final = 60
 POINTS_MIN: Final = 12
 CONFIDENCE: Final = 0.95
@@ -74,6 +72,8 @@ def trend(name: str, unit: str, points: Sequence[Point], bound: Bound) -> Trend:
     if len(blocks) < POINTS_MIN:
         says = f"has {len(blocks)} points, and it takes {POINTS_MIN}: the run was too short"
         return Trend(name, unit, "unknown", says, seconds, usual, 0.0, 0.0, 0.0, allowed, tuple(blocks))
+    from scipy.stats import theilslopes  # takes a second, which no other command should pay for
+
     slope, _, low, high = theilslopes(
         [point.value for point in blocks], [point.at_s for point in blocks], alpha=CONFIDENCE
     )

@@ -20,7 +20,6 @@ from statistics import median
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 SIZES_MIN: Final = 5
 SAMPLES: Final = 400
@@ -145,6 +144,8 @@ def _fit(points: Sequence[Measured]) -> Law:
     sizes = np.array([point.size for point in points], dtype=float)
     each_takes = sizes / np.array([max(point.per_s, 1e-9) for point in points])
     terms = np.stack([np.ones_like(sizes), sizes - 1, sizes * (sizes - 1)], axis=1)
+    from scipy.optimize import nnls  # takes a while, which no other command should pay for
+
     (alone, contention, coherency), _ = nnls(terms / each_takes[:, None], np.ones_like(sizes))
     alone = max(float(alone), 1e-12)
     return Law(1 / alone, float(contention) / alone, float(coherency) / alone)

@@ -18,7 +18,6 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from scipy.stats import norm, t
 
 from meshproof.measure import metrics
 from meshproof.measure.metrics import Better
@@ -165,6 +164,8 @@ def _word(way: Better, low: float, high: float, ratio: float | None, same: float
 
 def _quantiles(rounds: int) -> tuple[float, float]:
     """The ends of the interval among the resamples: further out than 2.5 %, the fewer rounds there are."""
+    from scipy.stats import norm, t  # takes a second, which no other command should pay for
+
     tail = float(norm.cdf(np.sqrt(rounds / (rounds - 1)) * t.ppf((1 - CONFIDENCE) / 2, rounds - 1)))
     return tail, 1 - tail
 
