@@ -76,6 +76,7 @@ async def test_every_row_is_measured_and_written_down(tmp_path: Path) -> None:
     calls = rows["in_flight"]
     assert calls["calls"] == calls["done"] == calls["requests"] >= TINY.in_flight
     assert 0 < calls["in_flight_max"] <= calls["calls"]
+    assert 0 < calls["held_max"] <= calls["calls"]
     assert calls["worker_rss_bytes_max"] > 0
     timers = rows["timers"]
     assert timers["timers"] == timers["accepted"] >= TINY.timers

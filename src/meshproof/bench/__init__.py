@@ -74,7 +74,9 @@ async def run(
         "calls_per_host_max": "0",
         "circuit_failures": "0",
     }
-    target = Embedded(workers=1, incidents=incidents, reaper=reaper, logs=logs / "logs", settings=settings)
+    target = Embedded(
+        workers=1, incidents=incidents, reaper=reaper, logs=logs / "logs", settings=settings, measured=True
+    )
     sink = Sink(free_port(), folder=logs / "effects", logs=logs / "logs", reaper=reaper, incidents=incidents)
     reader = Reader(target.dsn)
     started_us = now_us()

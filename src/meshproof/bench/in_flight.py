@@ -1,16 +1,18 @@
 """`in_flight`: thousands of calls that take a second each, from one worker; how much memory does it take?
 
-The runs are accepted while the worker is stopped, and wait for it all together. How many calls were in flight at once is counted by
-the sink, from the second each of them was with it; that an answer is sent, or read, later than that is not counted in.
-
-So as many are at once as are begun within a second: what bounds it is what it costs the one thread of the worker to begin a call,
-and what Postgres and the sink take of the processor meanwhile. Both figures stand in the row.
+The runs are accepted while the worker is stopped, and wait for it all together. How many calls were in flight at once is told
+by both sides. The worker's own gauge counts a call until its answer was read: so many it holds, and that is what takes memory.
+The sink counts the very second each call was with it: so many at once are no more than are begun within a second, which is bounded
+by what it costs the one thread of the worker to begin one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import urllib.request
 from bisect import bisect_left
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -18,7 +20,7 @@ from meshproof.bench.engine import DRAIN_S_MAX, Bench, finished, light_job, live
 from meshproof.ledger import read_lines
 
 SCENARIO = "slow_call"
-SAMPLE_S = 0.05
+SAMPLE_S = 0.1
 
 
 async def in_flight(bench: Bench) -> dict[str, Any]:
@@ -31,18 +33,21 @@ async def in_flight(bench: Bench) -> dict[str, Any]:
     runs = await live(bench)
     before_us = now_us()
     await bench.target.start_workers()
-    rss_max, used = await _watch(bench, before_us)
+    rss_max, held_max, used = await _watch(bench, before_us)
     done, _ = await finished(bench, before_us, now_us())
     seen_us = sorted(
         line["at_us"] for path in bench.effects.glob("*") for line in read_lines(path) if line["path"] == "/slow"
     )
     most = at_once(seen_us, 1_000_000)
     first_s = bisect_left(seen_us, seen_us[0] + 1_000_000) if seen_us else 0
-    bench.display.note(f"{most:,} at once, {rss_max / 1e6:,.0f} MB, {done:,} of {runs:,} done")
+    bench.display.note(
+        f"{held_max:,} held by the worker, {most:,} at once at the sink, {rss_max / 1e6:,.0f} MB, {done:,} of {runs:,} done"
+    )
     bench.lost += max(0, accepted.accepted - runs)
     return {
         "calls": runs,
         "done": done,
+        "held_max": held_max,
         "in_flight_max": most,
         "begun_first_s": first_s,
         "worker_rss_bytes_max": rss_max,
@@ -64,12 +69,24 @@ def _spent_s(used: list[tuple[int, float]], seen_us: list[int]) -> float:
     return used[-1][1] - (before[-1] if before else used[0][1]) if used else 0.0
 
 
-async def _watch(bench: Bench, before_us: int) -> tuple[int, list[tuple[int, float]]]:
-    """The most memory the worker had, and the processor seconds it had taken at which times."""
-    rss_max, used = 0, []
+async def _watch(bench: Bench, before_us: int) -> tuple[int, int, list[tuple[int, float]]]:
+    """The most memory and the most calls the worker had, and the processor seconds it had taken at which times."""
+    rss_max, held_max, used = 0, 0, []
     while await live(bench) and now_us() - before_us < DRAIN_S_MAX * 1e6:
         usage = bench.meter.read({"worker": bench.target.pids()["worker"]})["worker"]
         rss_max = max(rss_max, usage["rss_bytes"])
         used.append((now_us(), usage["cpu_s"]))
+        held_max = max(held_max, await asyncio.to_thread(_held, bench))
         await asyncio.sleep(SAMPLE_S)
-    return rss_max, used
+    return rss_max, held_max, used
+
+
+def _held(bench: Bench) -> int:
+    """How many calls the worker has under way, by its own gauge; 0 while it does not tell."""
+    held = 0
+    for role, address in bench.target.scraped():
+        if role == "worker":
+            with suppress(OSError), urllib.request.urlopen(f"http://{address}/metrics", timeout=1) as told:
+                found = re.search(rb"^meshhook_worker_calls_in_flight (\S+)", told.read(), re.MULTILINE)
+                held += int(float(found[1])) if found else 0
+    return held

@@ -72,7 +72,8 @@ def _http_call(name: str, row: dict[str, Any]) -> Iterator[Line]:
 def _in_flight(name: str, row: dict[str, Any]) -> Iterator[Line]:
     done = f"{row['done']:,} of {row['calls']:,} done; worker {row['worker_rss_bytes_max'] / 1e6:,.0f} MB"
     pace = f"{row['begun_first_s']:,} begun in the first second; {row['worker_cpu_us_per_call']:,.0f} µs of it a call"
-    yield name, "", "", f"{row['in_flight_max']:,} at once, {done}, {pace}"
+    most = f"{row['held_max']:,} held at once, {row['in_flight_max']:,} of them at the sink"
+    yield name, "", "", f"{most}; {done}; {pace}"
 
 
 def _timers(name: str, row: dict[str, Any]) -> Iterator[Line]:
