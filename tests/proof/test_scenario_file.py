@@ -52,6 +52,13 @@ def test_a_file_becomes_a_scenario_under_its_own_name(tmp_path: Path) -> None:
     assert scenario.expected(1, 3).output["number"] == 3
 
 
+def test_nothing_is_left_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = written(tmp_path, WHOLE)
+    adopt(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_processes_started_from_here_know_it(tmp_path: Path) -> None:
     adopt(written(tmp_path, WHOLE))
     asked = "from meshproof import scenarios; print(scenarios.load('echo').payload(1, 2).decode())"

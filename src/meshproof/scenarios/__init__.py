@@ -49,6 +49,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -292,10 +293,18 @@ def load(name: str) -> Scenario:
     )
 
 
+class _Unkept(SourceFileLoader):
+    """Leaves no bytecode beside a file that is the user's own, or is evidence."""
+
+    def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
+        """Write nothing."""
+
+
 def _module(name: str) -> ModuleType:
     if name in built_in():
         return import_module(f"{__name__}.{name}")
-    spec = spec_from_file_location(f"{__name__}.own.{name}", own_files()[name])
+    place, file = f"{__name__}.own.{name}", own_files()[name]
+    spec = spec_from_file_location(place, file, loader=_Unkept(place, str(file)))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
