@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 
 from meshproof.ledger import read_lines
+from meshproof.reaper import Reaper
+from meshproof.sink import Sink
 from meshproof.sink.script import Answer, ScriptError, parse
+from meshproof.supervise import Incidents
+from meshproof.target import free_port
 
 BODY = b'{"total": 5}'
 RECEIPT = b'{"receipt":"%b"}' % sha256(BODY).hexdigest().encode()
@@ -144,3 +148,21 @@ def test_a_script_is_a_word_an_attempt(text: str, answers: list[Answer]) -> None
 def test_what_is_no_script_is_refused(text: str) -> None:
     with pytest.raises(ScriptError):
         parse(text)
+
+
+async def test_its_ledger_is_where_it_was_asked_for_wherever_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    incidents = Incidents(tmp_path / "incidents.ndjson")
+    with Reaper() as reaper:
+        port = free_port()
+        sink = Sink(port, folder=Path("run/effects"), logs=Path("run/logs"), reaper=reaper, incidents=incidents)
+        await sink.start()
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as on:
+            on.sendall(b"GET /x HTTP/1.1\r\nhost: s\r\n\r\n")
+            assert on.recv(65_536)
+        await sink.stop()
+    incidents.close()
+    (line,) = [line for path in (tmp_path / "run" / "effects").glob("*.ndjson") for line in read_lines(path)]
+    assert line["path"] == "/x"

@@ -107,6 +107,11 @@ class Eye:
         except ERRORS:
             return 0
 
+    async def passed(self, session: int) -> tuple[int, int]:
+        """Transactions that began since a session took its snapshot, and dead rows; none when the session is gone."""
+        rows = await self._reader.fetch(statement("horizon"), session)
+        return (rows[0]["transactions"] or 0, rows[0]["dead_rows"] or 0) if rows else (0, 0)
+
     async def close(self) -> None:
         """Close the connection."""
         await self._reader.close()

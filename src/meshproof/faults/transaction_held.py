@@ -9,7 +9,6 @@ import asyncpg
 from meshproof.database import CONNECT_S_MAX, ERRORS
 from meshproof.faults.fault import Evidence, Fault
 from meshproof.faults.scene import Scene
-from meshproof.sql import statement
 
 
 class HoldTransaction(Fault):
@@ -28,14 +27,13 @@ class HoldTransaction(Fault):
             scene.target.dsn, timeout=CONNECT_S_MAX, server_settings={"application_name": "meshproof"}
         )
         await self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        await self.connection.fetchrow(statement("horizon"))
+        await self.connection.fetchval("SELECT 1")  # takes the snapshot
 
     async def end(self, scene: Scene) -> None:
         if self.connection is None:
             return
         try:
-            row = await self.connection.fetchrow(statement("horizon"))
-            self.passed, self.dead = (row["transactions"] or 0, row["dead_rows"] or 0) if row is not None else (0, 0)
+            self.passed, self.dead = await scene.eye.passed(self.connection.get_server_pid())
             await self.connection.close(timeout=2.0)
         except ERRORS:
             # Another fault has ended it; what it held is let go.

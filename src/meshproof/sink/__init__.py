@@ -32,7 +32,7 @@ class Sink:
         logs.mkdir(parents=True, exist_ok=True)
         self._process = Supervised(
             "sink",
-            [sys.executable, "-m", "meshproof.sink.server", "--port", str(port), "--folder", str(folder)],
+            [sys.executable, "-m", "meshproof.sink.server", "--port", str(port), "--folder", str(folder.absolute())],
             environment=dict(os.environ),
             folder=reaper.folder,
             log=logs / "sink.log",
