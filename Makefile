@@ -18,18 +18,26 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 
 .PHONY: help
 help: ## show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: prove
 prove: venv ## drive MeshHook with load for about a minute, then prove that nothing was lost, duplicated or wrong
 	@$(HERMETIC) $(BIN)/meshproof run load --out build/prove $(ARGS)
 
 .PHONY: test
-test: venv ## run the whole test suite
+test: venv web ## run the whole test suite
 	@$(HERMETIC) $(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
+.PHONY: test-browser
+test-browser: venv web ## run the tests of the pages alone, in a real browser
+	@$(HERMETIC) $(BIN)/python -m pytest tests/browser -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: web
+web: venv ## build the pages of the workbench, when they have changed
+	@$(HERMETIC) $(BIN)/python tools/web.py
+
 .PHONY: up
-up: venv ## start MeshHook on an embedded Postgres, with a sample workflow to try
+up: venv web ## start MeshHook on an embedded Postgres, with a sample workflow to try
 	@$(BIN)/meshhook up $(ARGS)
 
 .PHONY: bench
@@ -38,13 +46,15 @@ bench: venv ## measure the engine against the floor of its database
 
 .PHONY: lint
 lint: venv ## check style, types and the direction of imports
-	@failed=0; for check in "ruff check ." "ruff format --check ." mypy "lint-imports --no-logo"; do \
+	@failed=0; echo "-- pages"; $(HERMETIC) $(BIN)/python tools/web.py --check || failed=1; \
+	for check in "ruff check ." "ruff format --check ." mypy "lint-imports --no-logo"; do \
 		echo "-- $$check"; $(BIN)/$$check || failed=1; done; exit $$failed
 
 .PHONY: format
 format: venv ## put the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@$(HERMETIC) $(BIN)/python tools/web.py --format
 
 .PHONY: schema
 schema: venv ## write docs/reference/schema.sql from the migrations
@@ -56,7 +66,7 @@ lock: python ## choose new versions and write both lock files (UPGRADE= keeps wh
 
 .PHONY: clean
 clean: ## remove the venv, what was built, and caches
-	@rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf .venv build dist web/node_modules web/.svelte-kit web/src/lib/api/schema.d.ts src/meshhook/workbench .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: venv

@@ -52,6 +52,7 @@ def project(tmp_path: Path) -> Path:
     made = tmp_path / "a project"
     for name in ("docs", "tools"):
         shutil.copytree(ROOT / name, made / name)
+    (made / "tools" / "web.py").write_text("")  # what it builds, the tests of the pages look at
     for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, made / name)
     for package in ("meshhook", "meshproof"):
@@ -135,7 +136,7 @@ def test_without_a_python_that_is_new_enough_it_says_so(project: Path) -> None:
 
 def test_help_names_every_target_that_is_for_users() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert re.findall(r"make (\S+)", listed)[:7] == ["help", "prove", "test", "up", "bench", "lint", "format"]
+    assert re.findall(r"make (\S+)", listed)[:5] == ["help", "prove", "test", "test-browser", "web"]
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])

@@ -26,6 +26,7 @@ from meshhook.api.hooks import PREFIX, Endpoints, Hooks
 from meshhook.api.proofs import Proofs
 from meshhook.api.rest import Rest, make_rest
 from meshhook.api.stream import Streams
+from meshhook.api.workbench import Workbench, built
 from meshhook.backlog import Backlogs
 from meshhook.config import Settings
 from meshhook.data_keys import Keychain
@@ -220,9 +221,13 @@ async def _quiet(hooks: Hooks) -> None:
 
 
 def _server(settings: Settings, hooks: Hooks, streams: Streams, rest: Rest) -> Server:
+    workbench = Workbench(built())
+
     async def application(scope: Any, protocol: Any) -> None:
         if scope.path.startswith(PREFIX):
             await hooks(scope, protocol)
+        elif workbench.takes(scope):
+            await workbench(scope, protocol)
         elif streams.takes(scope.path):
             await streams(scope, protocol)
         else:

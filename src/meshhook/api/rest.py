@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import structlog
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
@@ -61,6 +62,14 @@ from meshhook.metrics.door import DoorMetrics
 from meshhook.metrics.exposition import Exposition
 from meshhook.store import Pressure
 from meshhook.trial import Trials
+
+HANDLERS: Final = [
+    *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
+    *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
+    *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS),
+    *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
+    *(probes.HANDLERS + pages.HANDLERS),
+]
 
 _log = structlog.get_logger("meshhook.api")
 
@@ -119,13 +128,7 @@ class Rest:
 
     def _litestar(self) -> Any:
         return Litestar(
-            [
-                *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
-                *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
-                *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS),
-                *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
-                *(probes.HANDLERS + pages.HANDLERS),
-            ],
+            HANDLERS,
             dependencies={
                 "caller": Provide(self._caller, sync_to_thread=False),
                 "vitals": Provide(lambda: self._vitals, sync_to_thread=False),
@@ -165,6 +168,14 @@ def make_rest(
     before a run is started: it raises a ``Refusal`` when too much waits already. ``keychain`` seals secrets.
     """
     return Rest(settings, database, exposition, metrics, trials, on_change, admit, keychain)
+
+
+def document() -> bytes:
+    """The OpenAPI document, as ``/openapi.json`` answers it: what the TypeScript client of the pages is made from."""
+    names = ("caller", "vitals", "trials", "exposition")
+    named = {name: Provide(lambda: None, sync_to_thread=False) for name in names}
+    made = Litestar(HANDLERS, dependencies=named, openapi_config=openapi.config(), logging_config=None)
+    return msgspec.json.encode(openapi.completed(made.openapi_schema.to_schema()))
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
