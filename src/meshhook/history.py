@@ -1,4 +1,4 @@
-"""What became of the runs: listing them, reading one, reading its events. Nothing here changes anything.
+"""What became of one run: reading it, and reading its events. Nothing here changes anything. Lists are in ``listing``.
 
 A run id carries its shard and its time, so one run is read by primary key, from one partition.
 """
@@ -20,19 +20,19 @@ from meshhook.errors import Refusal
 from meshhook.ids import shard_of
 from meshhook.model import RunStatus
 from meshhook.naming import is_name
+from meshhook.origin import Origin, origin_of
 
-PAGE_MAX: Final = 500
 EVENTS_MAX: Final = 1_000
-_AFTER_ALL: Final = UUID(int=(1 << 128) - 1)
 
-_PAGE: Final = "SELECT * FROM meshhook.runs_page($1, $2, $3, $4, $5, $6)"
-_SCANNED: Final = "SELECT meshhook.runs_scanned($1, $2)"
 _RUN: Final = query("run")
 _EVENTS: Final = query("run_events")
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one run stands."""
+    """Where one run stands. ``duration_s`` is from its acceptance to its end, ``null`` while it is live.
+
+    ``origin`` is what began it, ``null`` where a list does not know it because it was begun with something large.
+    """
 
     id: UUID
     workflow: str
@@ -43,6 +43,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     accepted_at: datetime
     finished_at: datetime | None
+    duration_s: float | None
+    origin: Origin | None
 
 
 class RunDetail(Run, frozen=True, kw_only=True):
@@ -53,16 +55,6 @@ class RunDetail(Run, frozen=True, kw_only=True):
     error: Any
 
 
-class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some runs, newest first. ``next`` is the cursor of the page after this one, ``null`` at the end.
-
-    A page may hold fewer runs than asked for, even none, and still have a ``next``: go on with it.
-    """
-
-    items: list[Run]
-    next: str | None
-
-
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     """Events of one run in order: ``seq``, ``type``, ``at``, ``epoch``, and the members of their type.
 
@@ -71,36 +63,6 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
 
     items: list[dict[str, Any]]
     next: int | None
-
-
-async def runs(
-    database: Database,
-    project_id: int,
-    *,
-    status: RunStatus | None = None,
-    workflow: str | None = None,
-    cursor: str | None = None,
-    limit: int = 50,
-) -> RunPage:
-    """One page of a project's runs, newest first; looks at a bounded number of rows, whatever is asked for.
-
-    Raises:
-        Refusal: the cursor is none of ours, or there is no such workflow.
-    """
-    before = _AFTER_ALL if cursor is None else read_cursor(cursor)
-    found: list[Row] = []
-    seen_from: UUID | None = None  # from here on upwards every shard was looked through; None: to its end
-    async with database.connection() as connection:
-        workflow_id = None if workflow is None else await workflow_id_of(connection, project_id, workflow)
-        for shard in range(await _shards(connection)):
-            rows = await connection.fetch(_PAGE, shard, before, project_id, status, workflow_id, limit + 1)
-            end = rows[-1]["id"] if len(rows) > limit else await connection.fetchval(_SCANNED, shard, before)
-            found += rows
-            seen_from = max(filter(None, (seen_from, end)), default=None)
-    found = [row for row in found if seen_from is None or row["id"] >= seen_from]
-    found.sort(key=lambda row: row["id"], reverse=True)
-    last = found[limit - 1]["id"] if len(found) > limit else seen_from
-    return RunPage(items=[Run(**row) for row in found[:limit]], next=None if last is None else make_cursor(last))
 
 
 async def run(database: Database, project_id: int, id: str) -> RunDetail:
@@ -115,7 +77,19 @@ async def run(database: Database, project_id: int, id: str) -> RunDetail:
         raise unknown_run(id)
     row = dict(rows[0])
     first, last = _events_in(row.pop("first_events"))[0], (_events_in(row.pop("last_events") or "[]") or [{}])[-1]
-    return RunDetail(**row, trigger=first["trigger"], output=last.get("output"), error=last.get("error"))
+    return RunDetail(
+        **row,
+        duration_s=duration_s(row["accepted_at"], row["finished_at"]),
+        origin=origin_of({name: msgspec.json.decode(raw) for name, raw in first.items() if name != "trigger"}),
+        trigger=first["trigger"],
+        output=last.get("output"),
+        error=last.get("error"),
+    )
+
+
+def duration_s(accepted_at: datetime, finished_at: datetime | None) -> float | None:
+    """How long a run took; ``None`` while it is live."""
+    return None if finished_at is None else (finished_at - accepted_at).total_seconds()
 
 
 async def events(database: Database, project_id: int, id: str, *, after: int = 0, limit: int = EVENTS_MAX) -> EventPage:
@@ -130,10 +104,6 @@ async def events(database: Database, project_id: int, id: str, *, after: int = 0
         raise unknown_run(id)
     items = [_event(row) for row in rows if row["event"] is not None]
     return EventPage(items=items, next=items[-1]["seq"] if items and rows[-1]["more"] else None)
-
-
-async def _shards(connection: Connection[Row]) -> int:
-    return int(await connection.fetchval("SELECT value::int FROM meshhook.settings WHERE name = 'shards'"))
 
 
 async def workflow_id_of(connection: Connection[Row], project_id: int, workflow: str) -> int:

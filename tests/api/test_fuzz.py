@@ -59,7 +59,20 @@ bodies = st.one_of(
         lambda value: json.dumps(value).encode()
     ),
 )
-names = ["status", "workflow", "endpoint", "outcome", "cursor", "limit", "after", "before", "action", "subject", "x"]
+names = [
+    "status",
+    "workflow",
+    "endpoint",
+    "outcome",
+    "cursor",
+    "limit",
+    "after",
+    "before",
+    "action",
+    "subject",
+    "since",
+    "q",
+]
 queries = st.dictionaries(st.sampled_from(names), words, max_size=3)
 
 

@@ -12,13 +12,14 @@ import asyncpg
 import pytest
 from tests.api.conftest import transform
 
-from meshhook import catalog, history, keys
+from meshhook import catalog, history, keys, listing
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal
+from meshhook.listing import RunFilter
 
 Connection = asyncpg.Connection
 NOW_MS = int(time.time() * 1000)
-LAST = uuid.UUID(int=(1 << 128) - 1)
+FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=(1 << 128) - 1)
 
 
 @pytest.fixture
@@ -70,12 +71,12 @@ async def make_runs(
     return ids
 
 
-async def walk(opened: Database, project_id: int = 0, **options: Any) -> tuple[list[uuid.UUID], int]:
+async def walk(opened: Database, project_id: int = 0, limit: int = 100, **filter: Any) -> tuple[list[uuid.UUID], int]:
     """Every run, page by page, and how many pages that took."""
     found: list[uuid.UUID] = []
     cursor, pages = None, 0
     while True:
-        page = await history.runs(opened, project_id, cursor=cursor, **{"limit": 100, **options})
+        page = await listing.runs(opened, project_id, RunFilter(**filter), cursor=cursor, limit=limit)
         found += [run.id for run in page.items]
         pages += 1
         if page.next is None:
@@ -103,10 +104,10 @@ async def test_filters(opened: Database, sql: Connection) -> None:
     done = await make_runs(sql, one, 5)
     failed = await make_runs(sql, one, 5, status="failed", from_ms=NOW_MS - 100)
     other = await make_runs(sql, two, 5, from_ms=NOW_MS - 200)
-    assert (await walk(opened, workflow="one"))[0] == done + failed
-    assert (await walk(opened, status="failed"))[0] == failed
-    assert (await walk(opened, workflow="two", status="completed"))[0] == other
-    assert (await walk(opened, workflow="two", status="queued"))[0] == []
+    assert (await walk(opened, workflows=["one"]))[0] == done + failed
+    assert (await walk(opened, statuses=["failed"]))[0] == failed
+    assert (await walk(opened, workflows=["two"], statuses=["completed"]))[0] == other
+    assert (await walk(opened, workflows=["two"], statuses=["queued"]))[0] == []
 
 
 async def test_a_rare_filter_makes_short_pages_and_misses_nothing(opened: Database, sql: Connection) -> None:
@@ -117,7 +118,7 @@ async def test_a_rare_filter_makes_short_pages_and_misses_nothing(opened: Databa
     wanted = await make_runs(sql, rare, 3, from_ms=NOW_MS - 5_000)
     wanted += await make_runs(sql, rare, 3, shard=1, from_ms=NOW_MS - 11_000)
     wanted += await make_runs(sql, rare, 2, from_ms=NOW_MS - 24_990)
-    found, pages = await walk(opened, workflow="rare")
+    found, pages = await walk(opened, workflows=["rare"])
     assert (found, pages) == (sorted(wanted, reverse=True), 3)
 
 
@@ -157,29 +158,33 @@ async def test_events_are_paged_by_number_and_by_size(opened: Database, sql: Con
 @pytest.mark.parametrize("tamper", [lambda c: c[:-1], lambda c: c + "AAAA", lambda _: "", lambda _: "é" * 28])
 async def test_a_cursor_of_somebody_elses_making_is_refused(opened: Database, sql: Connection, tamper: Any) -> None:
     await make_runs(sql, await publish(opened, "work"), 3)
-    cursor = (await history.runs(opened, 0, limit=1)).next
+    cursor = (await listing.runs(opened, 0, limit=1)).next
     assert cursor is not None
     with pytest.raises(Refusal, match="bad-cursor"):
-        await history.runs(opened, 0, cursor=tamper(cursor))
+        await listing.runs(opened, 0, cursor=tamper(cursor))
 
 
 async def test_no_flipped_bit_of_a_cursor_goes_unseen(opened: Database, sql: Connection) -> None:
     await make_runs(sql, await publish(opened, "work"), 2)
-    cursor = (await history.runs(opened, 0, limit=1)).next
+    cursor = (await listing.runs(opened, 0, limit=1)).next
     assert cursor is not None
     for place, letter in enumerate(cursor):
         other = "B" if letter == "A" else "A"
         with pytest.raises(Refusal):
-            await history.runs(opened, 0, cursor=cursor[:place] + other + cursor[place + 1 :])
+            await listing.runs(opened, 0, cursor=cursor[:place] + other + cursor[place + 1 :])
 
 
 async def test_a_page_reads_only_its_rows_before_there_are_statistics(opened: Database, sql: Connection) -> None:
     version = await publish(opened, "work")
     ids = await make_runs(sql, version, 50_000)
-    assert await reads(sql, "SELECT * FROM meshhook.runs_page(0::smallint, $1, 0, NULL, NULL, 51)", LAST) < 600
-    assert await reads(sql, "SELECT * FROM meshhook.runs_page(0::smallint, $1, 0, NULL, NULL, 51)", ids[40_000]) < 600
-    assert await reads(sql, "SELECT * FROM meshhook.runs_page(0::smallint, $1, 0, 'failed', NULL, 51)", LAST) < 600
-    assert await reads(sql, "SELECT meshhook.runs_scanned(0::smallint, $1)", LAST) < 600
+    page = "SELECT * FROM meshhook.runs_page(0::smallint, $1, $2, 0, {}, NULL, NULL, 51)"
+    assert await reads(sql, page.format("NULL"), LAST, FIRST) < 300
+    assert await reads(sql, page.format("NULL"), ids[40_000], FIRST) < 300
+    assert await reads(sql, page.format("NULL"), LAST, ids[51]) < 300
+    assert await reads(sql, page.format("'{failed}'"), LAST, FIRST) < 600
+    assert await reads(sql, "SELECT meshhook.runs_scanned(0::smallint, $1, $2)", LAST, FIRST) < 600
+    assert await reads(sql, listing._LISTED, [0] * 50, ids[30_000:30_050]) < 1_000
+    assert await reads(sql, listing._SEARCH, 0, LAST, FIRST, 0, None, None, None, "x", "x", 51, 200, 1_000_000) < 4_000
     assert await reads(sql, history._RUN, 0, ids[7], 0) < 100
     assert await reads(sql, history._EVENTS, 0, ids[7], 0, 0, 1_000) < 100
 

@@ -126,11 +126,35 @@ def test_runs_that_are_not_there(api: Api, id: str) -> None:
         ("workflow=never-heard-of", "unknown-workflow"),
         ("workflow=%00", "unknown-workflow"),
         ("workflow=" + "x" * 5_000, "unknown-workflow"),
+        ("&".join("workflow=x" for _ in range(51)), "bad-request"),
+        ("endpoint=never-heard-of", "unknown-endpoint"),
+        ("since=yesterday", "bad-request"),
+        ("until=0001-01-01T00:00:00Z", "bad-request"),
+        ("q=" + "x" * 201, "bad-request"),
+        ("q=a%00b", "bad-request"),
     ],
 )
 def test_questions_that_make_no_sense(api: Api, query: str, problem: str) -> None:
     answer = api("GET", f"/api/v1/runs?{query}")
     assert answer.json()["type"] == f"/problems/{problem}", answer.text
+
+
+def test_runs_are_filtered_over_http(api: Api, name: str) -> None:
+    for one in (name, f"{name}-2"):
+        api.publish(one, transform())
+        api("PUT", f"/api/v1/endpoints/{one}", {"workflow": one})
+    first = api("POST", f"/hooks/{name}", 1, headers={"idempotency-key": f"key-of-{name}"}).json()["run_id"]
+    second = api("POST", f"/hooks/{name}-2", {"said": f"something of {name}"}).json()["run_id"]
+
+    def found(query: str) -> list[str]:
+        return [run["id"] for run in api("GET", f"/api/v1/runs?{query}").json()["items"]]
+
+    assert found(f"workflow={name}&workflow={name}-2&status=queued&status=completed") == [second, first]
+    assert found(f"endpoint={name}-2") == [second]
+    assert found(f"q={first}") == found(f"q=key-of-{name}") == [first]
+    assert found(f"q=Something+of+{name}") == [second]
+    assert found(f"workflow={name}-2&since=2100-01-01T00:00:00Z") == []
+    assert found(f"workflow={name}-2&until=2100-01-01T00:00:00Z&since=2020-01-01T00:00:00%2B01:00") == [second]
 
 
 def test_pages_of_runs_over_http(api: Api, name: str) -> None:

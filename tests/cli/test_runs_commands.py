@@ -27,11 +27,19 @@ def test_runs_are_listed_and_shown(meshhook: Meshhook, engine: Engine) -> None:
         (big, "completed"),
     ]
     assert meshhook("runs", "list", "--status", "completed", "--json").json["items"][0]["id"] == big
+    ended = meshhook(
+        "runs", "list", "--status", "completed", "--status", "failed", "--endpoint", "orders", "--json"
+    ).json
+    assert [it["id"] for it in ended["items"]] == [broken, small, big]
+    assert [it["id"] for it in meshhook("runs", "list", "--search", "31m RED", "--json").json["items"]] == [live]
+    assert meshhook("runs", "list", "--since", "2100-01-01").out.strip() == "No runs."
+    assert meshhook("runs", "list", "--status", "done").code == 2
     first = meshhook("runs", "list", "--limit", "2", "--json").json
     rest = meshhook("runs", "list", "--limit", "3", "--cursor", first["next"], "--json").json
     assert [it["id"] for it in first["items"] + rest["items"]] == [live, broken, small, big]
     table = meshhook("runs", "list").out
     assert all(id in table for id in (big, small, broken, live))
+    assert "terminated: only 1" in table
     assert meshhook("runs", "show", big, "--json").json["output"] == {"big": 12.5}
     assert "only 1" in meshhook("runs", "show", small).out
     assert "\x1b" not in meshhook("runs", "show", live).out

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
-from meshhook import history
+from meshhook import history, listing
 from meshhook.api.shared import Caller, problems_of
-from meshhook.history import EVENTS_MAX, PAGE_MAX, EventPage, RunDetail, RunPage
+from meshhook.history import EVENTS_MAX, EventPage, RunDetail
+from meshhook.listing import PAGE_MAX, TEXT_LENGTH_MAX, RunFilter, RunPage
 from meshhook.model import RunStatus
 
 
 @get("/api/v1/runs", summary="List runs, newest first", responses=problems_of(404))
 async def list_runs(
     caller: NamedDependency[Caller],
-    status: Annotated[RunStatus | None, QueryParameter(description="Only runs that stand so.")] = None,
-    workflow: Annotated[str | None, QueryParameter(description="Only runs of this workflow.")] = None,
+    status: Annotated[
+        list[RunStatus] | None, QueryParameter(description="Only runs that stand so. May be repeated.")
+    ] = None,
+    workflow: Annotated[
+        list[str] | None, QueryParameter(description="Only runs of this workflow. May be repeated.")
+    ] = None,
+    endpoint: Annotated[str | None, QueryParameter(description="Only what came in at this endpoint.")] = None,
+    since: Annotated[datetime | None, QueryParameter(description="Only what was accepted then or later.")] = None,
+    until: Annotated[datetime | None, QueryParameter(description="Only what was accepted before.")] = None,
+    q: Annotated[
+        str | None,
+        QueryParameter(
+            max_length=TEXT_LENGTH_MAX,
+            description="A run id or its beginning, a dedupe key, or a text in what started a run or came of it.",
+        ),
+    ] = None,
     cursor: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX, description="Runs a page, at most.")] = 50,
 ) -> RunPage:
-    """A page may be short, even empty, and still have a `next`: go on with it until it is `null`."""
-    return await history.runs(
-        caller.database,
-        caller.project_id,
-        status=status,
-        workflow=workflow,
-        cursor=cursor,
-        limit=limit,
+    """A page may be short, even empty, and still have a `next` (`cut_short`): go on with it until it is `null`."""
+    wanted = RunFilter(
+        statuses=status or [], workflows=workflow or [], endpoint=endpoint, since=since, until=until, q=q
     )
+    return await listing.runs(caller.database, caller.project_id, wanted, cursor=cursor, limit=limit)
 
 
 @get("/api/v1/runs/{id:str}", summary="Read a run", responses=problems_of(404))

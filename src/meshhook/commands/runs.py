@@ -6,7 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, cast, get_args
 
 import msgspec
 import typer
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from meshhook import census, control, history, replaying
+from meshhook import census, control, history, listing, replaying
 from meshhook.commands.answers import DEFAULT, Project, ask, console, facts, pretty, say_json, shown, status, table
 from meshhook.commands.bulk import group as bulk
 from meshhook.commands.options import DATABASE, Json, with_settings
@@ -25,7 +26,8 @@ from meshhook.control import Wish
 from meshhook.db.connect import Database
 from meshhook.definition import parse_text
 from meshhook.errors import DefinitionError, JournalError
-from meshhook.history import EventPage, Run, RunPage
+from meshhook.history import EventPage, Run
+from meshhook.listing import ListedRun, RunFilter, RunPage
 from meshhook.model import Definition, RunStatus
 from meshhook.replay import divergence, is_repeatable
 from meshhook.replaying import Begun, VersionWanted
@@ -35,6 +37,8 @@ Id = Annotated[str, typer.Argument(help="Id of the run.")]
 
 _KEPT_MAX = 1_000  # differences that are shown; all are counted
 _DEFINITIONS_MAX = 1_000
+_WHY_LENGTH_MAX = 80
+STATUSES: tuple[str, ...] = get_args(RunStatus)
 
 app = typer.Typer(help="Look at runs, and check all of them against their journals.", no_args_is_help=True)
 app.command()(watch)
@@ -46,8 +50,24 @@ app.add_typer(bulk, name="bulk")
 @with_settings(*DATABASE)
 def list_(
     loaded: Loaded,
-    status_: Annotated[RunStatus | None, typer.Option("--status", help="Only runs that stand so.")] = None,
-    workflow: Annotated[str | None, typer.Option(help="Only runs of this workflow.")] = None,
+    status_: Annotated[
+        list[str] | None,
+        typer.Option("--status", help=f"Only runs that stand so; may be repeated: {', '.join(STATUSES)}."),
+    ] = None,
+    workflow: Annotated[
+        list[str] | None, typer.Option(help="Only runs of this workflow; may be repeated.", show_default=False)
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Only what came in here.", show_default=False)] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only what is not older (UTC).", show_default=False)] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only what is older (UTC).", show_default=False)] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search",
+            help="A run id or its beginning, a dedupe key, or a text in what started a run or came of it.",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(help="Runs to list, at most.", min=1)] = 50,
     cursor: Annotated[str | None, typer.Option(help="`next` of a list before.", show_default=False)] = None,
     project: Project = DEFAULT,
@@ -55,33 +75,55 @@ def list_(
 ) -> None:
     """List runs, newest first.
 
-    Example: meshhook runs list --status failed --workflow orders
+    Example: meshhook runs list --status failed --status cancelled --workflow orders --since 2026-11-01
     """
-
-    async def read(database: Database, project_id: int) -> RunPage:
-        items: list[Run] = []
-        after = cursor
-        while True:
-            wanted = min(limit - len(items), history.PAGE_MAX)
-            page = await history.runs(
-                database, project_id, status=status_, workflow=workflow, cursor=after, limit=wanted
-            )
-            items += page.items
-            after = page.next
-            if after is None or len(items) >= limit:
-                return RunPage(items=items, next=after)
-
-    page = ask(loaded, read, project)
+    wanted = RunFilter(
+        statuses=[_checked(word) for word in status_ or []],
+        workflows=workflow or [],
+        endpoint=endpoint,
+        since=since,
+        until=until,
+        q=search,
+    )
+    page = ask(loaded, lambda database, project_id: _read_list(database, project_id, wanted, cursor, limit), project)
     if as_json:
         say_json(page)
         return
     rows = (
-        (it.id, f"{it.workflow} v{it.version}", status(it.status), it.accepted_at, _took(it), it.endpoint)
+        (it.id, f"{it.workflow} v{it.version}", status(it.status), it.accepted_at, _took(it), _begun_by(it), _why(it))
         for it in page.items
     )
-    table("id", "workflow", "status", "accepted", "took", "endpoint", rows=rows, empty="No runs.")
+    table("id", "workflow", "status", "accepted", "took", "begun by", "error", rows=rows, empty="No runs.")
     if page.next is not None:
         console().print(Text(f"\nThere are more: --cursor {page.next}", style="dim"))
+
+
+async def _read_list(database: Database, project_id: int, wanted: RunFilter, cursor: str | None, limit: int) -> RunPage:
+    """As many runs as asked for, page by page."""
+    items: list[ListedRun] = []
+    while True:
+        page = await listing.runs(
+            database, project_id, wanted, cursor=cursor, limit=min(limit - len(items), listing.PAGE_MAX)
+        )
+        items += page.items
+        cursor = page.next
+        if cursor is None or len(items) >= limit:
+            return msgspec.structs.replace(page, items=items, cut_short=False)
+
+
+def _checked(word: str) -> RunStatus:
+    if word not in STATUSES:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(STATUSES)}.", param_hint="--status")
+    return cast(RunStatus, word)
+
+
+def _begun_by(run: ListedRun) -> str | None:
+    """The endpoint of a webhook, else what it was."""
+    return run.endpoint or (run.origin.kind if run.origin is not None else None)
+
+
+def _why(run: ListedRun) -> str:
+    return "" if run.failure is None else f"{run.failure.type}: {run.failure.reason}"[:_WHY_LENGTH_MAX]
 
 
 @app.command()
@@ -372,9 +414,9 @@ async def _definition(database: Database, version_id: int) -> Definition | str:
 
 
 def _took(run: Run) -> str | None:
-    if run.finished_at is None:
+    seconds = run.duration_s
+    if seconds is None:
         return None
-    seconds = (run.finished_at - run.accepted_at).total_seconds()
     return f"{seconds * 1000:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
 
 
