@@ -50,7 +50,7 @@ from meshproof.driver_commands import (
 from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
-from meshproof.live.option import add_metrics_port
+from meshproof.live.option import add_live_options
 from meshproof.load import trace as traces
 from meshproof.load.generator import processes_for
 from meshproof.load.shape import SHAPES, Shape
@@ -413,7 +413,7 @@ def faults_named(names: str) -> tuple[str, ...]:
     return asked
 
 
-add_metrics_port(run_app)  # when all its commands are there
+add_live_options(run_app)  # when all its commands are there
 
 
 def main() -> None:

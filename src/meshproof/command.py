@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -17,8 +19,9 @@ from rich.text import Text
 from meshproof import evidence, scenario_file, scenarios
 from meshproof.display import Display
 from meshproof.judge.verdicts import Verdict, worst
+from meshproof.live.events import EVENTS, STDOUT, Events, EventsError
 from meshproof.live.exporter import HOST, Exporter, ExporterError
-from meshproof.live.option import PORT
+from meshproof.live.option import PORT, STDIN
 from meshproof.load.backlog import BacklogError
 from meshproof.load.generator import GeneratorError
 from meshproof.measure import history, recording, rounds, thresholds
@@ -132,32 +135,68 @@ def keep(told: Sequence[Told], *, as_json: bool) -> Verdict:
 def tell(story: Callable[[Display, Reaper], Awaitable[T]], *, as_json: bool) -> T:
     """Run a story to its end; whatever comes between is said on standard error, with an exit code.
 
-    With `--metrics-port`, what the display knows of a run is served there for Prometheus meanwhile.
+    With `--metrics-port`, what the display knows of a run is served there for Prometheus meanwhile; with `--events`, it is told in
+    lines of JSON, the last of which says how it ended.
     """
+    if as_json and EVENTS.get() == STDOUT:
+        fail(USAGE, "--json and --events - would both speak on standard output: give --events a file.")
     try:
-        return asyncio.run(_interruptible(story, console(stderr=as_json), as_json))
-    except ExporterError as error:
+        with Events(EVENTS.get()) as events:
+            return _told_to_its_end(story, events, as_json=as_json)
+    except EventsError as error:
         fail(USAGE, str(error))
-    except (TargetError, scenario_file.ScenarioFileError) as error:
-        fail(USAGE, str(error))
+
+
+def _told_to_its_end(story: Callable[[Display, Reaper], Awaitable[T]], events: Events, *, as_json: bool) -> T:
+    def broken_off(code: int, message: str, *, interrupted: bool = False) -> NoReturn:
+        verdict = Verdict.UNKNOWN if code == UNKNOWN else None
+        events.tell("ended", verdict=verdict, reason=message, interrupted=interrupted)
+        fail(code, message)
+
+    try:
+        told = asyncio.run(_interruptible(story, console(stderr=as_json), as_json, events))
+    except (ExporterError, TargetError, scenario_file.ScenarioFileError) as error:
+        broken_off(USAGE, str(error))
     except (ApiError, BacklogError, ProcessError, GeneratorError) as error:
-        fail(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")
+        broken_off(UNKNOWN, f"The run did not come to its end, so nothing is proved. {error}")
     except asyncio.CancelledError:
-        fail(UNKNOWN, "Interrupted, so nothing is proved.")
+        broken_off(UNKNOWN, "Interrupted, so nothing is proved.", interrupted=True)
+    except Exception as error:
+        # A fault of the suite itself: its trace follows on standard error, and who only reads the events is told as well.
+        events.tell(
+            "ended", verdict=None, reason=f"The suite failed: {type(error).__name__}: {error}", interrupted=False
+        )
+        raise
+    if isinstance(told, Result):
+        events.tell("ended", verdict=told.verdicts.verdict, reason=told.verdicts.reason, interrupted=False)
+    elif isinstance(told, dict) and "verdict" in told:
+        events.tell("ended", verdict=told["verdict"], reason="", interrupted=False)
+    return told
 
 
-async def _interruptible(story: Callable[[Display, Reaper], Awaitable[T]], shown_on: Console, quiet: bool) -> T:
+async def _interruptible(
+    story: Callable[[Display, Reaper], Awaitable[T]], shown_on: Console, quiet: bool, events: Events
+) -> T:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _interrupt, task)
-    with Reaper() as reaper, Display(shown_on, quiet=quiet) as display:
+    if STDIN.get():
+        threading.Thread(target=_wait_for_stdin, args=(loop, task), daemon=True).start()
+    with Reaper() as reaper, Display(shown_on, quiet=quiet, events=events) as display:
         if (port := PORT.get()) is None:
             return await story(display, reaper)
         async with Exporter(display.live, port) as exporter:
             display.say(Text(f"Figures of this run: http://{HOST}:{exporter.port}/metrics", "dim"))
             return await story(display, reaper)
+
+
+def _wait_for_stdin(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    with suppress(OSError, RuntimeError):  # the loop may be closed by then
+        while os.read(0, 65_536):
+            pass
+        loop.call_soon_threadsafe(lambda: task.cancelling() or task.cancel())
 
 
 def _interrupt(task: asyncio.Task[Any]) -> None:
@@ -169,6 +208,7 @@ def _interrupt(task: asyncio.Task[Any]) -> None:
 
 def console(*, stderr: bool = False) -> Console:
     """A console; where there is no terminal, one that is wide enough for every table."""
+    stderr = stderr or EVENTS.get() == STDOUT
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=WIDTH)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Literal, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from meshproof.judge.verdicts import Verdicts
+from meshproof.judge.verdicts import Result, Verdicts
+from meshproof.live.events import Events
 from meshproof.live.figures import LiveFigures
 from meshproof.live_view import LiveView
 from meshproof.observe import Observer
@@ -19,25 +20,34 @@ from meshproof.plan import Plan
 from meshproof.supervise import Incidents
 
 LINE_EVERY_S = 5.0
+Part = Literal["planning", "starting", "load", "drain", "saving", "judging"]
+PLANNED: Final = (
+    "profile", "scenario", "seed", "namespace", "rate", "arrivals", "warmup_s", "duration_s", "levels", "attempts", "deliveries",
+    "digest", "faults", "adapted", "command",
+)  # fmt: skip
+"""What is told of a plan when a run begins."""
 
 
 class Display:
     """Shows one run. Steps stay on the screen, what goes on now is drawn over itself."""
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        """`quiet` shows nothing at all: somebody reads JSON."""
+    def __init__(self, console: Console, *, quiet: bool = False, events: Events | None = None) -> None:
+        """`quiet` shows nothing at all: somebody reads JSON. `events`: who tells it to a program as well."""
         self._console = console
         self._quiet = quiet
         self._live: Live | None = None
         self._step = ""
         self._step_began = 0.0
         self._note = ""
+        self._part: Part | None = None
         self._view: LiveView | None = None
         self._incidents: Incidents | None = None
         self._began = 0.0
         self._last_line_at = 0.0
         self.live = LiveFigures()
         """What is shown to those who scrape it."""
+        self.events = events or Events(None)
+        """What is told to a program that shows it."""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
@@ -50,8 +60,21 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def step(self, what: str) -> None:
-        """The next part of the story begins."""
+    def planned(self, plan: dict[str, Any]) -> None:
+        """What is going to be done, as in `plan.json`."""
+        self.events.tell("started", **{name: plan[name] for name in PLANNED if name in plan})
+
+    def hear(self, incidents: Incidents) -> None:
+        """Tell at once what happens to the processes of a run."""
+        incidents.on_incident = lambda role, pid, what: self.events.tell("incident", role=role, pid=pid, what=what)
+        incidents.on_fault = lambda kind, target, begun: self.events.tell(
+            "fault", kind=kind, target=target, state="begun" if begun else "healed"
+        )
+
+    def step(self, what: str, part: Part | None = None) -> None:
+        """The next step of the story begins, and with it a part of it, if it is named."""
+        self._part = part or self._part
+        self.events.tell("step", part=self._part, what=what)
         self._finish_step()
         self._step, self._note, self._step_began = what, "", time.monotonic()
 
@@ -61,6 +84,7 @@ class Display:
 
     def note(self, what: str) -> None:
         """What came of the step; shown behind it."""
+        self.events.tell("note", what=what)
         self._note = what
 
     def say(self, what: Text) -> None:
@@ -78,6 +102,13 @@ class Display:
             observer.on_look = self._on_look
             observer.on_progress = lambda look, seen: self.live.saw(look, seen.recent_us, seen.recent_lag_us)
 
+    def held(self, result: Result, seconds: float) -> None:
+        """One invariant was judged. Called from another thread."""
+        members = {name: getattr(result, name) for name in ("name", "family", "says", "verdict", "checked", "count")}
+        self.events.tell(
+            "judged", **members, sentence=result.sentence, of_what=result.of_what, took_s=round(seconds, 3)
+        )
+
     def judged(self, verdicts: Verdicts) -> None:
         """The judge has spoken."""
         self.live.judged(verdicts)
@@ -93,6 +124,7 @@ class Display:
     def _on_look(self, look: dict[str, Any]) -> None:
         assert self._view is not None
         self._view.see(look)
+        self.events.tell("figures", **self._view.figures(time.monotonic() - self._began))
         for incident in self._new_incidents():
             self._view.happened(incident)
             self._console.print(Text("! ", "bold yellow") + Text(incident))

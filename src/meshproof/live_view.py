@@ -57,6 +57,34 @@ class LiveView:
             return Text("")
         return Group(Text(""), self._phases(elapsed_s), Text(""), self._figures(), self._foot(), Text(""))
 
+    def figures(self, elapsed_s: float) -> dict[str, Any]:
+        """The same as data, after the first look; what is not known is None. `accept_ms` is of the last second."""
+        look = {**self._looks[-1], **self._counts}
+        recent = look.get("accept_recent_us")
+        is_counted = "terminal" in look
+        return {
+            "t_s": round(elapsed_s, 3),
+            "phase": look["phase"],
+            "level": look["level"],
+            "sent": look["sent"] if self._is_told else None,
+            "acknowledged": look["ok"],
+            "refused": look["fail"],
+            "unknown": look["unknown"],
+            "in_flight": look["in_flight"],
+            **{name: look.get(name) for name in ("accepted", "queued", "leased", "waiting")},
+            "finished": look.get("terminal"),
+            "backlog": max(0, look["accepted"] - look["terminal"]) if is_counted else None,
+            "missing": None if self._missing is None else max(0, self._missing),
+            "per_s": {
+                "sent": round(self._rate("sent"), 1),
+                "acknowledged": round(self._rate("ok"), 1),
+                "finished": round(self._rate("terminal"), 1) if is_counted else None,
+            },
+            "accept_ms": {name: value / 1e3 for name, value in recent.items()} if recent else None,
+            "accept_ms_so_far": self._accepts.milliseconds(),
+            "processor": {role: round(share, 3) for role, share in self._processor().items()},
+        }
+
     def line(self, elapsed_s: float) -> str:
         """The same on one line, for whoever has no terminal."""
         look = {**self._looks[-1], **self._counts}

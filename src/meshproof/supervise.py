@@ -39,6 +39,10 @@ class Incidents:
         """How often each kind of fault was begun."""
         self.under_way: Counter[str] = Counter()
         """How many of each kind are under way."""
+        self.on_incident: Callable[[str, int | None, str], None] = lambda role, pid, what: None
+        """Hears of everything at once."""
+        self.on_fault: Callable[[str, str | None, bool], None] = lambda kind, target, begun: None
+        """Hears of each fault that begins or is healed."""
 
     def add(self, role: str, pid: int | None, what: str, since_us: int | None = None) -> None:
         """Put something on record now; `since_us` when it has gone on from then until now."""
@@ -47,15 +51,18 @@ class Incidents:
         self._lines.flush()
         self.counts[role] += 1
         self.unseen.append(f"{role} {what}" if pid is None else f"{role} (process {pid}) {what}")
+        self.on_incident(role, pid, what)
 
-    def fault_began(self, kind: str) -> None:
-        """A fault is being made."""
+    def fault_began(self, kind: str, target: str | None = None) -> None:
+        """A fault is being made, of this target."""
         self.faults[kind] += 1
         self.under_way[kind] += 1
+        self.on_fault(kind, target, True)
 
-    def fault_ended(self, kind: str) -> None:
+    def fault_ended(self, kind: str, target: str | None = None) -> None:
         """It is healed, as far as it can be."""
         self.under_way[kind] -= 1
+        self.on_fault(kind, target, False)
 
     def close(self) -> None:
         """Close the file."""

@@ -141,7 +141,7 @@ def test_every_profile_can_be_scraped() -> None:
     assert run_app.registered_commands
     for registered in run_app.registered_commands:
         assert registered.callback is not None
-        assert "metrics_port" in registered.callback.__annotations__, registered.name
+        assert {"metrics_port", "events"} <= registered.callback.__annotations__.keys(), registered.name
 
 
 def test_the_page_lists_every_metric() -> None:

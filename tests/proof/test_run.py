@@ -76,6 +76,29 @@ def assert_proved(out: Path) -> dict[str, Any]:
     return summary
 
 
+def told_whole(events: Path, out: Path) -> None:
+    """The story a program is told: in order, with every fault, every invariant, and the end."""
+    told = list(read_lines(events))
+    assert [one["n"] for one in told] == list(range(1, len(told) + 1))
+    parts = dict.fromkeys(one["part"] for one in told if one["event"] == "step")
+    assert list(parts) == ["planning", "starting", "load", "drain", "saving", "judging"]
+    (started,) = (one for one in told if one["event"] == "started")
+    assert started["attempts"] == read_document(out / "plan.json")["attempts"]
+    looks = [one for one in told if one["event"] == "figures"]
+    assert looks[-1]["sent"] == started["attempts"]
+    assert looks[-1]["backlog"] == looks[-1]["missing"] == 0
+    assert [(one["kind"], one["state"]) for one in told if one["event"] == "fault"] == [
+        ("kill-worker", "begun"),
+        ("kill-worker", "healed"),
+    ]
+    verdicts = read_document(out / "verdicts.json")
+    judged = [(one["name"], one["verdict"]) for one in told if one["event"] == "judged"]
+    assert judged == [(result["name"], result["verdict"]) for result in verdicts["results"]]
+    assert (told[-1]["event"], told[-1]["verdict"]) == ("ended", verdicts["verdict"])
+    page = (Path(__file__).parents[2] / "docs" / "concurrency" / "events.md").read_text(encoding="utf-8")
+    assert {name for one in told for name in one if f"`{name}`" not in page} == set()
+
+
 def assert_nothing_is_left(processes: list[psutil.Process], out: Path) -> None:
     """Neither a process nor a folder of the run is there any more."""
     for process in processes:
@@ -99,9 +122,10 @@ def test_smoke_asks_every_family_it_can_and_calls_of_a_killed_worker_are_made_ag
 ) -> None:
     """Some calls take a second, so some are under way when the worker is killed: the sink has then seen them twice."""
     out = tmp_path / "evidence"
-    with meshproof("run", "smoke", "--out", out) as run:
+    with meshproof("run", "smoke", "--out", out, "--events", tmp_path / "events.ndjson") as run:
         said, _ = run.communicate()
     summary = assert_proved(out)
+    told_whole(tmp_path / "events.ndjson", out)
     assert run.returncode == (0 if summary["verdict"] == "pass" else 3), said
     results = read_document(out / "verdicts.json")["results"]
     asked = {result["family"] for result in results if result["of_what"] != "plans"}
@@ -119,7 +143,12 @@ def test_a_suite_that_is_ended_in_mid_run_leaves_nothing(tmp_path: Path) -> None
     load = ("run", "load", "--rate", "50", "--duration", "300", "--scenario", "simple")
     outs = {number: tmp_path / number.name for number in (signal.SIGINT, signal.SIGKILL)}
     with ExitStack() as running:
-        runs = {number: running.enter_context(meshproof(*load, "--out", out)) for number, out in outs.items()}
+        runs = {
+            number: running.enter_context(
+                meshproof(*load, "--out", out, "--events", tmp_path / f"{number.name}.ndjson")
+            )
+            for number, out in outs.items()
+        }
         for number, out in outs.items():
             eventually("acknowledged requests", lambda out=out: acknowledged(out) > 20)
             started = list(family(runs[number]).values())
@@ -133,6 +162,8 @@ def test_a_suite_that_is_ended_in_mid_run_leaves_nothing(tmp_path: Path) -> None
             if number is signal.SIGINT:
                 assert runs[number].returncode == 3
                 assert "nothing is proved" in said
+                *_, last = read_lines(tmp_path / "SIGINT.ndjson")
+                assert (last["event"], last["verdict"], last["interrupted"]) == ("ended", "unknown", True)
 
 
 def test_levels_of_concurrency_are_held_exactly(tmp_path: Path) -> None:
@@ -173,6 +204,7 @@ def documented(out: Path) -> None:
         (("run", "load", "--rate", "0"), "--rate"),
         (("run", "load", "--arrivals", "bursty"), "neither poisson nor constant"),
         (("run", "concurrency", "--levels", "5,many"), "no list of numbers"),
+        (("run", "load", "--events", "/proc/none/events"), "--events /proc/none/events can't be written to"),
         (("judge", "nowhere"), "no evidence of a run"),
         (("run", "nothing"), "No such command"),
     ],

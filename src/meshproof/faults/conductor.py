@@ -103,7 +103,7 @@ class Conductor:
             # On record before it happens: whatever breaks has its reason on record already.
             self._incidents.add("fault", None, f"{kind}: {played.target}")
             played.began_us = now_us()
-            self._incidents.fault_began(kind)
+            self._incidents.fault_began(kind, played.target)
             await fault.begin(self._scene)
             await asyncio.sleep(played.planned.for_s)
         except FAILURES as error:
@@ -118,7 +118,7 @@ class Conductor:
         except FAILURES as error:
             played.failed = played.failed or f"{type(error).__name__}: {error}"
         played.ended_us = now_us()
-        self._incidents.fault_ended(played.planned.kind)
+        self._incidents.fault_ended(played.planned.kind, played.target)
         assert played.began_us is not None
         took_s = (played.ended_us - played.began_us) / 1e6
         self._incidents.add("fault", None, f"{played.planned.kind} is over after {took_s:.1f} s", played.began_us)

@@ -66,21 +66,21 @@ FAMILIES: Final = {
 """The families of invariants in the order they are reported; the docstring of each says what it proves."""
 
 
-def judge(evidence: Path) -> Verdicts:
-    """Judge an evidence folder, and write `verdicts.json` into it."""
+def judge(evidence: Path, on_result: Callable[[Result, float], object] = lambda result, seconds: None) -> Verdicts:
+    """Judge an evidence folder, and write `verdicts.json` into it. `on_result` as in `judge_facts`."""
     with load(evidence) as facts:
-        verdicts = judge_facts(facts)
+        verdicts = judge_facts(facts, on_result)
     (evidence / "verdicts.json").write_bytes(verdicts.to_json())
     return verdicts
 
 
-def judge_facts(facts: Facts, on_result: Callable[[str, float], object] = lambda name, seconds: None) -> Verdicts:
-    """Hold every invariant against the facts. `on_result` hears of each: its name, and how many seconds it took."""
+def judge_facts(facts: Facts, on_result: Callable[[Result, float], object] = lambda result, seconds: None) -> Verdicts:
+    """Hold every invariant against the facts. `on_result` hears of each, and how many seconds it took."""
     results = []
     for rule in sorted(INVARIANTS.values(), key=lambda rule: list(FAMILIES).index(rule.family)):
         began = monotonic()
         results.append(hold(rule, facts))
-        on_result(rule.name, monotonic() - began)
+        on_result(results[-1], monotonic() - began)
     return conclude(results, _counts(facts, results))
 
 

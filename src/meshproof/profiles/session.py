@@ -87,12 +87,13 @@ class Result:
 
 async def write_plan(settings: RunSettings, plan: Plan, display: Display, more: dict[str, Any] | None = None) -> None:
     """Put the plan on record before anything is started; `more` is what is planned beside the load."""
-    display.step("Planning every request")
+    display.step("Planning every request", "planning")
     document = await asyncio.to_thread(plan.document)
     document |= {"settings": settings.document(), "bounds": settings.bounds, "command": settings.command()}
     document |= more or {}
     write_document(settings.out / "plan.json", document)
     scenario_file.keep(settings.out, plan.members())
+    display.planned(document)
     display.note(f"{document['attempts']:,} requests, digest {document['digest'][:16]}")
 
 
@@ -112,13 +113,14 @@ async def session(
     async with AsyncExitStack() as stack:
         incidents = Incidents(settings.out / "incidents.ndjson")
         stack.callback(incidents.close)
-        display.step("Starting MeshHook" if settings.embedded else f"Looking for {settings.target}")
+        display.step("Starting MeshHook" if settings.embedded else f"Looking for {settings.target}", "starting")
         target = _target(settings, incidents, reaper, measured=display.live.wanted)
         stack.push_async_callback(target.stop)
         if fit is not None:
             await fit(target)
         await target.start()
         display.live.begin(plan, incidents, settings.target, target.scraped)
+        display.hear(incidents)
         leads = settings.slice.is_first
         sink = await _sink(settings, plan, target, incidents, reaper, stack) if leads else None
         calls_to = None if sink is None else sink.address
@@ -257,7 +259,7 @@ async def drive(
             pids=lambda: {**run.pids(), "generator": generator.pids},
             progress=lambda: generator.progress,
         )
-        run.display.step(what)
+        run.display.step(what, "load")
         run.generator = generator
         house = None
         if leads:
@@ -271,7 +273,7 @@ async def drive(
         certificates = await _unless_target_fails(run, _both(work, None if beside is None else beside(start_us)))
         observer.phase = lambda: "drain"
         if leads:
-            run.display.step("Waiting for the last runs")
+            run.display.step("Waiting for the last runs", "drain")
             await drain(run)
             await status_pages.read(run.plan, run.apis, run.folder)
         if house is not None:
@@ -378,7 +380,7 @@ async def export(run: Session, times: list[Phase]) -> None:
 
 async def save_stored(run: Session) -> None:
     """Save what the database holds."""
-    run.display.step("Reading what is stored")
+    run.display.step("Reading what is stored", "saving")
     runs = await stored.export(run.reader, run.folder / "stored", run.endpoints)
     run.display.note(f"{runs:,} runs")
 
@@ -394,10 +396,10 @@ async def measure_floor(run: Session) -> None:
 
 async def conclude(folder: Path, display: Display) -> Result:
     """Judge the evidence of a folder, and write summary and report."""
-    display.step("Judging")
+    display.step("Judging", "judging")
     scenario_file.adopt_kept(folder)
     await asyncio.to_thread(analysis.write, folder)
-    verdicts = await asyncio.to_thread(judge, folder)
+    verdicts = await asyncio.to_thread(judge, folder, display.held)
     display.judged(verdicts)
     document = await asyncio.to_thread(summary.summarise, folder, verdicts)
     return Result(folder, verdicts, document, await asyncio.to_thread(report.write, folder))

@@ -34,7 +34,7 @@ def main() -> None:
         with load(folder, memory_limit=asked.memory) as facts:
             loaded = time.monotonic()
             verdicts = judge_facts(
-                facts, on_result=lambda name, s: print(f"  {s:6.2f} s  {name}") if s >= 0.5 else None
+                facts, on_result=lambda result, s: print(f"  {s:6.2f} s  {result.name}") if s >= 0.5 else None
             )
         ended = time.monotonic()
     own, helpers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
