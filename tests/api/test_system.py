@@ -157,6 +157,20 @@ def test_runs_are_filtered_over_http(api: Api, name: str) -> None:
     assert found(f"workflow={name}-2&until=2100-01-01T00:00:00Z&since=2020-01-01T00:00:00%2B01:00") == [second]
 
 
+def test_statistics_over_http(api: Api, name: str) -> None:
+    api.publish(name, transform())
+    api("PUT", f"/api/v1/endpoints/{name}", {"workflow": name})
+    for number in range(3):
+        api("POST", f"/hooks/{name}", number)
+    told = api("GET", f"/api/v1/statistics?workflow={name}&buckets=4").json()
+    assert (told["total"]["accepted"], told["total"]["p50_s"], told["share"], len(told["buckets"])) == (3, None, 1, 4)
+    [of] = [it for it in api("GET", "/api/v1/statistics/workflows?hours=2").json()["items"] if it["workflow"] == name]
+    assert (of["accepted"], sum(of["accepted_by_bucket"]), sum(of["failed_by_bucket"])) == (3, 3, 0)
+    wrong = {"workflow=nobody": "unknown-workflow", "until=2020-01-01&since=2021-01-01T00:00:00Z": "bad-request"}
+    for query, problem in wrong.items():
+        assert api("GET", f"/api/v1/statistics?{query}").json()["type"] == f"/problems/{problem}"
+
+
 def test_pages_of_runs_over_http(api: Api, name: str) -> None:
     api.publish(name, transform())
     api("PUT", f"/api/v1/endpoints/{name}", {"workflow": name})

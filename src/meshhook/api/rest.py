@@ -35,6 +35,7 @@ from meshhook.api import (
     runs,
     schedules,
     secrets,
+    statistics,
     why,
     workflows,
 )
@@ -60,13 +61,14 @@ from meshhook.errors import (
 )
 from meshhook.metrics.door import DoorMetrics
 from meshhook.metrics.exposition import Exposition
+from meshhook.statistics import Statistician
 from meshhook.store import Pressure
 from meshhook.trial import Trials
 
 HANDLERS: Final = [
     *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
     *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
-    *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS),
+    *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + statistics.HANDLERS),
     *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
     *(probes.HANDLERS + pages.HANDLERS),
 ]
@@ -97,6 +99,7 @@ class Rest:
         self._keep = timedelta(hours=settings.dedupe_hours)
         self._keep_events = timedelta(hours=settings.event_hours)
         self._vitals = Vitals()
+        self._statistician = Statistician(database)
         exposition.registry.register(self._vitals)
         room = Room(settings.database_connections // 2)
         self._keyring = Keyring(database, room, in_force=settings.require_key or not settings.is_loopback)
@@ -133,6 +136,7 @@ class Rest:
                 "caller": Provide(self._caller, sync_to_thread=False),
                 "vitals": Provide(lambda: self._vitals, sync_to_thread=False),
                 "trials": Provide(lambda: self._trials, sync_to_thread=False),
+                "statistician": Provide(lambda: self._statistician, sync_to_thread=False),
                 "exposition": Provide(lambda: self._exposition, sync_to_thread=False),
             },
             exception_handlers={Exception: _answer_problem},
