@@ -39,7 +39,7 @@ async def test_on_a_narrow_screen_the_pages_are_behind_a_button(page: Page, acce
 
 async def test_the_theme_is_kept(page: Page, accessible: Check) -> None:
     await page.goto("/runs")
-    await page.get_by_role("button", name="Theme of the system").click()
+    await page.get_by_role("button", name="System theme").click()
     await page.get_by_role("button", name="Light theme").click()
     await page.reload()
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")

@@ -1,5 +1,5 @@
-// After `vite build`: the one inline script becomes a file, so that the Content-Security-Policy needs no exception, and every file
-// gets its compressed forms, so that the server compresses nothing.
+// After `vite build`: the one inline script becomes a file, so that the Content-Security-Policy needs no exception; the font is asked for
+// with the page, so that it is there for the first paint; every file gets its compressed forms, so that the server compresses nothing.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
@@ -10,6 +10,7 @@ const root = fileURLToPath(new URL('../../src/meshhook/workbench/', import.meta.
 const compressible = new Set(['.html', '.js', '.css', '.json', '.svg', '.txt', '.webmanifest']);
 
 externalise(join(root, 'index.html'));
+preload(join(root, 'index.html'));
 compress(root);
 
 function externalise(page) {
@@ -22,6 +23,13 @@ function externalise(page) {
   });
   if (scripts.length !== 1) throw new Error(`expected one inline script in ${page}, found ${scripts.length}`);
   writeFileSync(page, html);
+}
+
+function preload(page) {
+  const assets = '_app/immutable/assets';
+  const font = readdirSync(join(root, assets)).find((name) => name.endsWith('.woff2'));
+  const link = `<link rel="preload" href="/${assets}/${font}" as="font" type="font/woff2" crossorigin />`;
+  writeFileSync(page, readFileSync(page, 'utf8').replace('</title>', `</title>${link}`));
 }
 
 function compress(folder) {
