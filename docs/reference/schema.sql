@@ -470,11 +470,15 @@ CREATE TABLE meshhook.trimming (
 CREATE TABLE meshhook.versions (
     id integer NOT NULL,
     workflow_id integer NOT NULL,
-    number integer NOT NULL,
+    number integer,
     definition json NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     limited boolean DEFAULT false NOT NULL,
-    priority smallint DEFAULT 1 NOT NULL
+    priority smallint DEFAULT 1 NOT NULL,
+    note text,
+    published_by text,
+    test_run uuid,
+    CONSTRAINT versions_of_test_runs_have_no_number CHECK (((number IS NULL) = (test_run IS NOT NULL)))
 );
 ALTER TABLE meshhook.versions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME meshhook.versions_id_seq
@@ -509,7 +513,16 @@ CREATE TABLE meshhook.workflows (
     draft json NOT NULL,
     published_version_id integer,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    draft_by text,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    deleted_at timestamp with time zone,
+    parked_version_id integer,
+    CONSTRAINT workflows_deleted CHECK (
+CASE
+    WHEN (deleted_at IS NULL) THEN (parked_version_id IS NULL)
+    ELSE (published_version_id IS NULL)
+END)
 );
 ALTER TABLE meshhook.workflows ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME meshhook.workflows_id_seq
@@ -634,6 +647,8 @@ CREATE INDEX tasks_ready ON meshhook.tasks USING btree (shard, project_id, prior
 
 CREATE INDEX tasks_timed ON meshhook.tasks USING btree (shard, due_at) WHERE (queue >= 2);
 
+CREATE UNIQUE INDEX versions_of_test_runs ON meshhook.versions USING btree (test_run) WHERE (test_run IS NOT NULL);
+
 CREATE INDEX waits_by_event ON meshhook.waits USING btree (shard, project_id, name, key);
 
 CREATE TRIGGER audit_log_is_append_only BEFORE DELETE OR UPDATE ON meshhook.audit_log FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
@@ -667,6 +682,8 @@ ALTER TABLE ONLY meshhook.secrets
     ADD CONSTRAINT secrets_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.versions
     ADD CONSTRAINT versions_workflow_id_fkey FOREIGN KEY (workflow_id) REFERENCES meshhook.workflows(id);
+ALTER TABLE ONLY meshhook.workflows
+    ADD CONSTRAINT workflows_parked_version_id_fkey FOREIGN KEY (parked_version_id) REFERENCES meshhook.versions(id);
 ALTER TABLE ONLY meshhook.workflows
     ADD CONSTRAINT workflows_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.workflows

@@ -5,26 +5,21 @@ One function for each question or change. Everything belongs to a project, and e
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from meshhook import audit, endpoint_config
+from meshhook.checking import checked
 from meshhook.db.connect import Database, Row
-from meshhook.definition import parse_text
-from meshhook.errors import DefinitionError, Fault, Refusal
-from meshhook.model import Definition
-from meshhook.naming import check_name, is_name
+from meshhook.errors import Refusal
+from meshhook.naming import is_name
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-_CHECKER: Final = ThreadPoolExecutor(1, thread_name_prefix="definitions")
-"""Checking a large definition takes a good part of a second: in a thread webhooks are answered meanwhile, and one is enough."""
 
 _SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _PATH: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
@@ -42,10 +37,15 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkflowDetail(Workflow, frozen=True, kw_only=True):
-    """A workflow with its draft. ``changed``: the draft differs from the published version, or nothing is published yet."""
+    """A workflow with its draft. ``changed``: the draft differs from the published version, or nothing is published yet.
+
+    ``etag`` tells this text of the draft from any other; ``saved_by`` is who saved it, ``null`` where that was not written down.
+    """
 
     draft: dict[str, Any]
     changed: bool
+    etag: str
+    saved_by: str | None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,32 +73,6 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-async def save_draft(database: Database, project_id: int, name: str, text: str) -> Workflow:
-    """Save a definition as the draft of a workflow; makes the workflow when there is none.
-
-    Raises:
-        Refusal: the name is not allowed.
-        DefinitionError: the definition has faults; nothing is saved.
-    """
-    check_name("a workflow", name)
-    await _check_definition(text)
-    rows = await database.call(
-        """
-        WITH saved AS (
-            INSERT INTO meshhook.workflows AS w (project_id, name, draft) VALUES ($1, $2, $3::json)
-            ON CONFLICT (project_id, name) DO UPDATE SET draft = excluded.draft, updated_at = clock_timestamp()
-            RETURNING w.*
-        )
-        SELECT s.name, v.number, s.created_at, s.updated_at
-        FROM saved s LEFT JOIN meshhook.versions v ON v.id = s.published_version_id
-        """,
-        project_id,
-        name,
-        compact(text),
-    )
-    return _workflow(rows[0])
-
-
 async def publish(database: Database, project_id: int, name: str) -> tuple[Version, bool]:
     """Make the draft of a workflow its next version, and the one that new runs get; says whether it is a new one.
 
@@ -108,7 +82,7 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
 
     Raises:
         Refusal: there is no such workflow.
-        DefinitionError: the draft was saved by an older MeshHook and is not valid any more.
+        DefinitionError: the draft has faults; nothing is published.
     """
     _check_known(name)
     async with database.transaction() as connection:
@@ -125,7 +99,7 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
         )
         if latest is not None and latest["definition"] == workflow["draft"]:
             return _version(name, latest), False
-        definition = await _check_definition(workflow["draft"])
+        definition = await checked(workflow["draft"])
         made = await connection.fetchrow(
             """
             INSERT INTO meshhook.versions (workflow_id, number, definition, limited, priority)
@@ -156,7 +130,7 @@ async def workflows(database: Database, project_id: int) -> list[Workflow]:
         """,
         project_id,
     )
-    return [_workflow(row) for row in rows]
+    return [workflow_of(row) for row in rows]
 
 
 async def workflow(database: Database, project_id: int, name: str) -> WorkflowDetail:
@@ -168,7 +142,7 @@ async def workflow(database: Database, project_id: int, name: str) -> WorkflowDe
     _check_known(name)
     rows = await database.read(
         """
-        SELECT w.name, v.number, w.created_at, w.updated_at, w.draft,
+        SELECT w.name, v.number, w.created_at, w.updated_at, w.draft, w.draft_by,
                v.id IS NULL OR v.definition::text <> w.draft::text AS changed
         FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.id = w.published_version_id
         WHERE w.project_id = $1 AND w.name = $2
@@ -186,6 +160,8 @@ async def workflow(database: Database, project_id: int, name: str) -> WorkflowDe
         updated_at=row["updated_at"],
         draft=msgspec.json.decode(row["draft"]),
         changed=row["changed"],
+        etag=etag_of(row["draft"]),
+        saved_by=row["draft_by"],
     )
 
 
@@ -397,6 +373,11 @@ def compact(text: str) -> str:
     return msgspec.json.format(text, indent=-1)
 
 
+def etag_of(draft: str) -> str:
+    """The strong entity tag of a draft (RFC 9110, section 8.8.3), from its text as it is stored."""
+    return f'"{hashlib.sha256(draft.encode()).hexdigest()[:32]}"'
+
+
 def unknown_workflow(name: str) -> Refusal:
     """There is no workflow of this name in the project."""
     return Refusal(
@@ -404,6 +385,24 @@ def unknown_workflow(name: str) -> Refusal:
         "unknown-workflow",
         "There is no such workflow",
         f"There is no workflow {name[:120]!r}. Save a draft under this name first.",
+    )
+
+
+def workflow_deleted(name: str, at: datetime, *, status: int) -> Refusal:
+    """The workflow was deleted, and may come back."""
+    return Refusal(
+        status,
+        "workflow-deleted",
+        "The workflow is deleted",
+        f"{name!r} was deleted at {at:%Y-%m-%d %H:%M:%S} UTC. Bring it back with `POST /api/v1/workflows/{name}/restore`, or use "
+        "another name.",
+    )
+
+
+def workflow_of(row: Row) -> Workflow:
+    """A workflow from a row with ``name``, ``number``, ``created_at`` and ``updated_at``."""
+    return Workflow(
+        name=row["name"], published=row["number"], created_at=row["created_at"], updated_at=row["updated_at"]
     )
 
 
@@ -419,13 +418,6 @@ def unknown_endpoint(path: str) -> Refusal:
 
 def _unknown_version(name: str, number: int) -> Refusal:
     return Refusal(404, "unknown-version", "There is no such version", f"{name!r} has no version {number}.")
-
-
-async def _check_definition(text: str) -> Definition:
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_CHECKER, parse_text, text)
-    except RecursionError:
-        raise DefinitionError([Fault("$", "too-deep", "nested too deeply")]) from None
 
 
 def _check_known(name: str) -> None:
@@ -487,12 +479,6 @@ def _endpoint(row: Row) -> Endpoint:
         methods=row["methods"],
         config=msgspec.json.decode(row["config"]),
         created_at=row["created_at"],
-    )
-
-
-def _workflow(row: Row) -> Workflow:
-    return Workflow(
-        name=row["name"], published=row["number"], created_at=row["created_at"], updated_at=row["updated_at"]
     )
 
 

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from tests.api.conftest import transform
 
-from meshhook import catalog, history, keys, listing
+from meshhook import catalog, drafts, history, keys, listing
 from meshhook.db.connect import Database
 from meshhook.errors import Refusal
 from meshhook.listing import RunFilter
@@ -38,7 +38,7 @@ async def opened(database: str) -> AsyncIterator[Database]:
 
 
 async def publish(opened: Database, name: str, project_id: int = 0) -> int:
-    await catalog.save_draft(opened, project_id, name, json.dumps(transform()))
+    await drafts.save(opened, project_id, name, json.dumps(transform()))
     return (await catalog.publish(opened, project_id, name))[0].version_id
 
 

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 from tests.engine.conftest import DAY
 
-from meshhook import catalog, cli
+from meshhook import catalog, cli, drafts
 from meshhook.db.connect import Database
 from meshhook.ids import make_run_id
 from meshhook.store import Delivery, Store
@@ -155,7 +155,7 @@ class Engine:
         """Make this the definition of ``orders``."""
 
         async def publish(database: Database) -> None:
-            await catalog.save_draft(database, 0, "orders", json.dumps(definition))
+            await drafts.save(database, 0, "orders", json.dumps(definition))
             await catalog.publish(database, 0, "orders")
             await catalog.save_endpoint(database, 0, "orders", "orders", ["POST"])
 

@@ -231,7 +231,7 @@ def _told(found: list[Fault]) -> tuple[str, dict[str, str], dict[str, object]]:
     """Detail, headers and further members of the problem document for these faults."""
     faults = [{"path": fault.path, "code": fault.code, "message": fault.message} for fault in found]
     detail = f"There are {len(faults)} faults" if len(faults) > 1 else "There is 1 fault"
-    return f"{detail}, listed under `errors`; nothing was saved.", {}, {"errors": faults}
+    return f"{detail}, listed under `errors`; nothing was changed.", {}, {"errors": faults}
 
 
 def _method_not_allowed(error: HTTPException) -> Refusal:

@@ -14,7 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.data_keys import Keychain
 from meshhook.db.connect import Database
-from meshhook.errors import Refusal
+from meshhook.errors import Fault, Refusal
 from meshhook.store import Store
 
 T = TypeVar("T")
@@ -60,6 +60,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     instance: str
     errors: list[ProblemFault] | msgspec.UnsetType = msgspec.UNSET
+
+
+def told(faults: Iterable[Fault]) -> list[ProblemFault]:
+    """Faults as an answer tells them."""
+    return [ProblemFault(fault.path, fault.code, fault.message) for fault in faults]
 
 
 _ALWAYS: Final = (400, 401, 500, 503, 504)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 
-from meshhook import catalog, linting
+from meshhook import catalog, drafts, linting
 from meshhook.api.openapi import TakesDefinition
-from meshhook.api.shared import Caller, problems_of
+from meshhook.api.preconditions import ETAG, IfMatch, IfNoneMatch, condition
+from meshhook.api.shared import Caller, ProblemFault, problems_of, told
 from meshhook.catalog import Version, VersionDetail, Workflow, WorkflowDetail
 from meshhook.definition import SCHEMA
 from meshhook.errors import DefinitionError, Fault
@@ -32,8 +33,13 @@ class Versions(msgspec.Struct, frozen=True):
 
 
 class SavedWorkflow(Workflow, frozen=True, kw_only=True):
-    """A workflow whose draft was saved. ``warnings``: what is allowed in it and may still be a mistake."""
+    """A workflow whose draft was saved. ``etag`` is what the next ``If-Match`` takes.
 
+    ``errors`` are the faults it was allowed to have, ``warnings`` what is allowed in it and may still be a mistake.
+    """
+
+    etag: str
+    errors: list[ProblemFault]
     warnings: list[Advice]
 
 
@@ -47,20 +53,31 @@ class PublishedVersion(Version, frozen=True, kw_only=True):
     "/api/v1/workflows/{name:str}",
     summary="Save the draft of a workflow",
     operation_class=TakesDefinition,
-    responses=problems_of(408, 411, 413, 422),
+    response_headers=[ETAG],
+    responses=problems_of(408, 409, 411, 412, 413, 422),
 )
 async def save_draft(
-    caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]
-) -> SavedWorkflow:
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    request: Request[Any, Any, Any],
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+    faulty: Annotated[bool, QueryParameter(description="Keep a draft that has faults, and tell them.")] = False,
+) -> Response[SavedWorkflow]:
     """The body is a workflow definition. Every fault is reported at once, with its JSON path; then nothing is saved.
 
-    `warnings` hold what may be a mistake; nothing is refused for it.
+    With `faulty=true` unfinished work is kept: the draft is saved all the same, and `errors` lists the faults. It can't be
+    published before they are gone. `warnings` hold what may be a mistake; nothing is refused for it.
     """
     text = _text(await request.body())
-    saved = await catalog.save_draft(caller.database, caller.project_id, name, text)
+    only = condition(if_match, if_none_match)
+    saved = await drafts.save(caller.database, caller.project_id, name, text, only=only, faulty=faulty)
     caller.on_change()
-    warnings = await linting.advice(caller.database, caller.project_id, name, text)
-    return SavedWorkflow(**msgspec.structs.asdict(saved), warnings=warnings)
+    warnings = [] if saved.faults else await linting.advice(caller.database, caller.project_id, name, text)
+    answer = SavedWorkflow(
+        **msgspec.structs.asdict(saved.workflow), etag=saved.etag, errors=told(saved.faults), warnings=warnings
+    )
+    return Response(answer, headers={"etag": saved.etag})
 
 
 @post(
@@ -86,10 +103,16 @@ async def list_workflows(caller: NamedDependency[Caller]) -> Workflows:
     return Workflows(await catalog.workflows(caller.database, caller.project_id))
 
 
-@get("/api/v1/workflows/{name:str}", summary="Read a workflow and its draft", responses=problems_of(404))
-async def get_workflow(caller: NamedDependency[Caller], name: FromPath[str]) -> WorkflowDetail:
-    """One workflow with its draft."""
-    return await catalog.workflow(caller.database, caller.project_id, name)
+@get(
+    "/api/v1/workflows/{name:str}",
+    summary="Read a workflow and its draft",
+    response_headers=[ETAG],
+    responses=problems_of(404),
+)
+async def get_workflow(caller: NamedDependency[Caller], name: FromPath[str]) -> Response[WorkflowDetail]:
+    """One workflow with its draft. `ETag` is that of the draft: send it back with `If-Match` to change this very draft."""
+    found = await catalog.workflow(caller.database, caller.project_id, name)
+    return Response(found, headers={"etag": found.etag})
 
 
 @get("/api/v1/workflows/{name:str}/versions", summary="List the versions of a workflow", responses=problems_of(404))

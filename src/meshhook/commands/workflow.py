@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from meshhook import catalog, linting
+from meshhook import catalog, drafts, linting
 from meshhook.catalog import Version, Workflow, WorkflowDetail
 from meshhook.commands.answers import (
     DEFAULT,
@@ -80,7 +80,7 @@ def apply(
         raise typer.Exit(1)
 
     async def save(database: Database, project_id: int) -> tuple[Workflow, Version | None, list[Advice]]:
-        saved = await catalog.save_draft(database, project_id, name, text)
+        saved = (await drafts.save(database, project_id, name, text)).workflow
         version = (await catalog.publish(database, project_id, name))[0] if publish else None
         return saved, version, await linting.advice(database, project_id, name, text)
 
@@ -163,10 +163,16 @@ def show(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Json =
         ]
     )
     console().print()
-    nodes = ((node["id"], node["type"], node.get("name")) for node in detail.draft["nodes"])
+    nodes = ((node.get("id"), node.get("type"), node.get("name")) for node in _nodes_of(detail.draft))
     table("node", "type", "name", rows=nodes, empty="")
     console().print()
     table("version", "published", rows=((it.version, it.created_at) for it in versions), empty="No version yet.")
+
+
+def _nodes_of(draft: dict[str, Any]) -> list[dict[str, Any]]:
+    """What can be shown of the nodes of a draft, which may be unfinished."""
+    nodes = draft.get("nodes")
+    return [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
 
 
 @app.command()

@@ -1,0 +1,77 @@
+"""Definitions checked beside the event loop.
+
+Checking a large definition takes a good part of a second: in a thread webhooks are answered meanwhile, and one is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+
+from meshhook.definition import SIZE_MAX_BYTES, parse_text
+from meshhook.errors import DefinitionError, Fault
+from meshhook.jsontext import deeper_than
+from meshhook.lint import Advice, lint
+from meshhook.model import Definition
+
+DRAFT_DEPTH_MAX: Final = 200
+"""So deep an unfinished draft may nest: deeper than any valid definition, and no deeper than every reader can follow."""
+
+_CHECKER: Final = ThreadPoolExecutor(1, thread_name_prefix="definitions")
+
+
+async def checked(text: str) -> Definition:
+    """A definition from JSON text, compiled.
+
+    Raises:
+        DefinitionError: it has faults; all of them are told.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_CHECKER, _parse, text)
+
+
+async def faults_of(text: str) -> list[Fault]:
+    """Every fault of a definition; none when it is valid."""
+    try:
+        await checked(text)
+    except DefinitionError as error:
+        return error.faults
+    return []
+
+
+async def advice_on(text: str) -> list[Advice]:
+    """What may be a mistake in a valid definition, as far as it can be told without a database."""
+    return await asyncio.get_running_loop().run_in_executor(_CHECKER, lambda: lint(msgspec.json.decode(text)))
+
+
+def check_keepable(text: str) -> None:
+    """Refuse what can't even be kept as an unfinished draft: it must be a JSON object, not too large and not too deep.
+
+    Raises:
+        DefinitionError: with the one fault that there is.
+    """
+    if len(text) > SIZE_MAX_BYTES:
+        raise _fault("too-large", f"{len(text)} bytes; a definition has at most {SIZE_MAX_BYTES}")
+    try:
+        document: Any = msgspec.json.decode(text)
+    except RecursionError:
+        raise _fault("too-deep", "nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _fault("no-json", str(error)) from None
+    if deeper_than(text.encode(), DRAFT_DEPTH_MAX):
+        raise _fault("too-deep", f"nested deeper than {DRAFT_DEPTH_MAX} levels")
+    if not isinstance(document, dict):
+        raise _fault("wrong-value", "a definition is a JSON object")
+
+
+def _parse(text: str) -> Definition:
+    try:
+        return parse_text(text)
+    except RecursionError:
+        raise _fault("too-deep", "nested too deeply") from None
+
+
+def _fault(code: str, message: str) -> DefinitionError:
+    return DefinitionError([Fault("$", code, message)])
