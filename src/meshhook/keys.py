@@ -52,6 +52,14 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+def is_operator(project_id: int) -> bool:
+    """Whether who calls for this project may see what is of the whole installation: workers, database, names of other projects.
+
+    That is whoever has a key of the project ``default``, or needs none.
+    """
+    return project_id == DEFAULT_PROJECT
+
+
 async def projects(database: Database) -> list[Project]:
     """Every project, by name."""
     rows = await database.read("SELECT name, backlog_max, created_at FROM meshhook.projects ORDER BY name")

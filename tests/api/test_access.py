@@ -124,7 +124,11 @@ def test_projects_share_nothing_but_the_paths_of_hooks(guarded: Server, api_of: 
     assert mine("GET", f"/api/v1/runs/{run_id}").status_code == 200
     assert theirs("GET", f"/api/v1/runs/{run_id}").status_code == 404
     assert theirs("GET", f"/api/v1/runs/{run_id}/events").status_code == 404
-    assert theirs("GET", "/api/v1/runs").json() == {"items": [], "next": None}
+    found = theirs("GET", "/api/v1/runs").json()
+    assert (found["items"], found["next"]) == ([], None)
+    for query in (f"q={run_id}", f"q={name}", "since=2020-01-01T00:00:00Z"):
+        assert theirs("GET", f"/api/v1/runs?{query}").json()["items"] == []
+    assert theirs("GET", "/api/v1/statistics").json()["total"]["accepted"] == 0
     assert theirs("GET", "/api/v1/endpoints").json() == {"items": []}
     assert [workflow["name"] for workflow in theirs("GET", "/api/v1/workflows").json()["items"]] == [name]
     assert theirs("GET", f"/api/v1/workflows/{name}").json()["draft"] == transform("'theirs'")
@@ -198,3 +202,25 @@ def test_head_is_get_without_a_body(server: Server) -> None:
         head, get = httpx.head(server.url + path), httpx.get(server.url + path)
         assert (head.status_code, head.content) == (get.status_code, b"")
         assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_what_is_of_the_whole_installation_is_for_operators(
+    guarded: Server, api_of: ApiOf, api_dsn: str, name: str
+) -> None:
+    mine, theirs = api_of(guarded, key_of(api_dsn, name)), api_of(guarded, key_of(api_dsn, name, f"{name}-project"))
+    until(lambda: mine("GET", "/api/v1/overview").status_code == 200)
+    seen = mine("GET", "/api/v1/overview").json()
+    assert seen["project"]["name"] == "default"
+    assert seen["installation"]["database"]["connections"] > 0
+    assert "schema" in {check["name"] for check in mine("GET", "/api/v1/doctor").json()["checks"]}
+    told = theirs("GET", "/api/v1/overview")
+    assert told.json()["project"] | {"share": 1} == {
+        "name": f"{name}-project",
+        "backlog": told.json()["project"]["backlog"],
+        "backlog_max": None,
+        "dead_letters": 0,
+        "share": 1,
+    }
+    assert (told.json()["installation"], told.json()["project"]["backlog"]["live"]) == (None, 0)
+    refused = theirs("GET", "/api/v1/doctor")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-operator")

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from meshhook.commands.doctor import judge, judge_disk
+from meshhook.checkup import judge, judge_disk
 from meshhook.db.health import Days, Health, Holder, Queue, Server, look
 
 SERVER = Server(

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from meshhook.api import problems
 from meshhook.api.shared import Caller, problems_of
 from meshhook.errors import DatabaseError, Unavailable
-from meshhook.keys import DEFAULT_PROJECT
+from meshhook.keys import is_operator
 from meshhook.metrics.exposition import CONTENT_TYPE, Exposition
 from meshhook.metrics.families import single
 from meshhook.store import Pressure
@@ -78,7 +78,7 @@ async def readyz(vitals: NamedDependency[Vitals]) -> Ready:
 )
 async def metrics(caller: NamedDependency[Caller], exposition: NamedDependency[Exposition]) -> Response[bytes]:
     """What this process counts, and the state of queue and database. Figures by project are for a key of the project `default`."""
-    text = await exposition.text(whole=caller.project_id == DEFAULT_PROJECT)
+    text = await exposition.text(whole=is_operator(caller.project_id))
     return Response(text, headers={"content-type": CONTENT_TYPE})
 
 

@@ -27,6 +27,7 @@ from meshhook.api import (
     manual,
     openapi,
     operations,
+    overview,
     pages,
     probes,
     problems,
@@ -61,6 +62,7 @@ from meshhook.errors import (
 )
 from meshhook.metrics.door import DoorMetrics
 from meshhook.metrics.exposition import Exposition
+from meshhook.overview import Overseer
 from meshhook.statistics import Statistician
 from meshhook.store import Pressure
 from meshhook.trial import Trials
@@ -68,7 +70,7 @@ from meshhook.trial import Trials
 HANDLERS: Final = [
     *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
     *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
-    *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + statistics.HANDLERS),
+    *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + statistics.HANDLERS + overview.HANDLERS),
     *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
     *(probes.HANDLERS + pages.HANDLERS),
 ]
@@ -100,6 +102,8 @@ class Rest:
         self._keep_events = timedelta(hours=settings.event_hours)
         self._vitals = Vitals()
         self._statistician = Statistician(database)
+        self._overseer = Overseer(database, settings)
+        self._metrics = metrics
         exposition.registry.register(self._vitals)
         room = Room(settings.database_connections // 2)
         self._keyring = Keyring(database, room, in_force=settings.require_key or not settings.is_loopback)
@@ -137,6 +141,9 @@ class Rest:
                 "vitals": Provide(lambda: self._vitals, sync_to_thread=False),
                 "trials": Provide(lambda: self._trials, sync_to_thread=False),
                 "statistician": Provide(lambda: self._statistician, sync_to_thread=False),
+                "overseer": Provide(lambda: self._overseer, sync_to_thread=False),
+                "state_metrics": Provide(lambda: self._exposition.state, sync_to_thread=False),
+                "door_metrics": Provide(lambda: self._metrics, sync_to_thread=False),
                 "exposition": Provide(lambda: self._exposition, sync_to_thread=False),
             },
             exception_handlers={Exception: _answer_problem},

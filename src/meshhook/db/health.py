@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib import resources
 from typing import Final
 
-from meshhook.db.connect import connect_once
+from meshhook.db.connect import Connection, Row, connect_once
 from meshhook.db.migrate import pending
 
 WORKER_ALIVE: Final = timedelta(seconds=5)
@@ -85,19 +85,24 @@ async def look(dsn: str, retention_days: int = 0) -> Health:
     """
     connection = await connect_once(dsn)
     try:
-        await connection.fetchval("SELECT 1")  # so that the round trip below has nothing to prepare
-        before, unix_s = time.monotonic(), time.time()
-        clock = await connection.fetchval("SELECT clock_timestamp()")
-        round_trip_s = time.monotonic() - before
-        row = dict(await connection.fetchrow(_SQL.joinpath("server.sql").read_text()) or {})
-        ahead_s = clock.timestamp() - (unix_s + round_trip_s / 2)
-        server = Server(**row, clock_ahead_s=ahead_s, round_trip_s=round_trip_s)
-        holders = [Holder(**row) for row in await connection.fetch(_SQL.joinpath("holders.sql").read_text())]
-        missing = await pending(connection)
-        if missing:
-            return Health(server, missing, None, holders)
-        found = await connection.fetchrow(_SQL.joinpath("queue.sql").read_text(), WORKER_ALIVE)
-        days = await connection.fetchrow(_SQL.joinpath("days.sql").read_text(), retention_days or _FOR_EVER)
-        return Health(server, [], Queue(**dict(found or {})), holders, Days(**dict(days)) if days else None)
+        return await look_by(connection, retention_days)
     finally:
         await connection.close()
+
+
+async def look_by(connection: Connection[Row], retention_days: int = 0) -> Health:
+    """The same by a connection that is open."""
+    await connection.fetchval("SELECT 1")  # so that the round trip below has nothing to prepare
+    before, unix_s = time.monotonic(), time.time()
+    clock = await connection.fetchval("SELECT clock_timestamp()")
+    round_trip_s = time.monotonic() - before
+    row = dict(await connection.fetchrow(_SQL.joinpath("server.sql").read_text()) or {})
+    ahead_s = clock.timestamp() - (unix_s + round_trip_s / 2)
+    server = Server(**row, clock_ahead_s=ahead_s, round_trip_s=round_trip_s)
+    holders = [Holder(**row) for row in await connection.fetch(_SQL.joinpath("holders.sql").read_text())]
+    missing = await pending(connection)
+    if missing:
+        return Health(server, missing, None, holders)
+    found = await connection.fetchrow(_SQL.joinpath("queue.sql").read_text(), WORKER_ALIVE)
+    days = await connection.fetchrow(_SQL.joinpath("days.sql").read_text(), retention_days or _FOR_EVER)
+    return Health(server, [], Queue(**dict(found or {})), holders, Days(**dict(days)) if days else None)

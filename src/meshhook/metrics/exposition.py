@@ -18,11 +18,11 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 
 class Exposition:
-    """Everything the API process tells. ``registry`` is for whoever has more to tell."""
+    """Everything the API process tells. ``registry`` is for whoever has more to tell, ``state`` what was read from the database."""
 
     def __init__(self, registry: CollectorRegistry, state: StateMetrics, door: DoorMetrics) -> None:
         self.registry = registry
-        self._state = state
+        self.state = state
         self._by_project = CollectorRegistry()
         registry.register(door)
         registry.register(state)
@@ -30,7 +30,7 @@ class Exposition:
 
     async def text(self, *, whole: bool) -> bytes:
         """All of it in Prometheus' text format; with what is labelled by project if ``whole``."""
-        await self._state.refresh()
+        await self.state.refresh()
         # To write it down takes some milliseconds, in which a loop would answer nobody.
         return await asyncio.to_thread(self._write, whole)
 

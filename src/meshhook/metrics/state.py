@@ -62,6 +62,11 @@ class StateMetrics(Collector):
         """The figures, if they are not too old."""
         return None if self._clock() - self._read_at > _STALE_S else self._figures
 
+    @property
+    def storage(self) -> Storage | None:
+        """What changes slowly, as it was read last."""
+        return self._storage
+
     def collect(self) -> Iterator[Metric]:
         """Called by a scrape."""
         if self._figures is not None:

@@ -1,5 +1,6 @@
 -- What the metrics tell of the server and of small tables: one row, each part of it a probe of an index, a statistic, or bounded.
-SELECT current_setting('max_connections')::int AS connections_max,
+SELECT clock_timestamp() AS at, current_setting('server_version') AS version,
+       current_setting('max_connections')::int AS connections_max,
        pg_database_size(current_database()) AS bytes,
        d.xact_commit AS committed, d.xact_rollback AS rolled_back, d.blks_hit AS hit, d.blks_read AS read,
        d.temp_bytes AS temporary_bytes, d.deadlocks,
