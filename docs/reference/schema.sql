@@ -284,6 +284,12 @@ CREATE TABLE meshhook.operations (
     CONSTRAINT operations_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text])))
 );
 
+CREATE TABLE meshhook.passwords (
+    project_id integer NOT NULL,
+    hash text NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE SEQUENCE meshhook.places
     START WITH 1
     INCREMENT BY 1
@@ -418,9 +424,24 @@ CREATE TABLE meshhook.secrets (
     last_used_at timestamp with time zone
 );
 
+CREATE TABLE meshhook.sessions (
+    hash bytea NOT NULL,
+    project_id integer NOT NULL,
+    key_id integer,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE meshhook.settings (
     name text NOT NULL,
     value text NOT NULL
+);
+
+CREATE TABLE meshhook.setup_tokens (
+    hash bytea NOT NULL,
+    project_id integer NOT NULL,
+    expires_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE meshhook.signals (
@@ -570,6 +591,8 @@ ALTER TABLE ONLY meshhook.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY meshhook.operations
     ADD CONSTRAINT operations_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY meshhook.passwords
+    ADD CONSTRAINT passwords_pkey PRIMARY KEY (project_id);
 ALTER TABLE ONLY meshhook.projects
     ADD CONSTRAINT projects_name_key UNIQUE (name);
 ALTER TABLE ONLY meshhook.projects
@@ -590,8 +613,12 @@ ALTER TABLE ONLY meshhook.schedules
     ADD CONSTRAINT schedules_project_id_name_key UNIQUE (project_id, name);
 ALTER TABLE ONLY meshhook.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (project_id, name, version);
+ALTER TABLE ONLY meshhook.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (hash);
 ALTER TABLE ONLY meshhook.settings
     ADD CONSTRAINT settings_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY meshhook.setup_tokens
+    ADD CONSTRAINT setup_tokens_pkey PRIMARY KEY (hash);
 ALTER TABLE ONLY meshhook.signals
     ADD CONSTRAINT signals_pkey PRIMARY KEY (shard, run_id, number);
 ALTER TABLE ONLY meshhook.tasks
@@ -639,6 +666,8 @@ CREATE INDEX refusals_of_endpoint ON meshhook.refusals USING btree (endpoint_id,
 
 CREATE INDEX schedules_due ON meshhook.schedules USING btree (due_at) WHERE (paused_at IS NULL);
 
+CREATE INDEX sessions_of_opener ON meshhook.sessions USING btree (project_id, key_id, created_at);
+
 CREATE INDEX tasks_expiry ON meshhook.tasks USING btree (shard, expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE INDEX tasks_lane ON meshhook.tasks USING btree (shard, lane, queue, priority, place) WHERE (lane IS NOT NULL);
@@ -670,6 +699,8 @@ ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.endpoints
     ADD CONSTRAINT endpoints_workflow_id_fkey FOREIGN KEY (workflow_id) REFERENCES meshhook.workflows(id);
+ALTER TABLE ONLY meshhook.passwords
+    ADD CONSTRAINT passwords_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.receipt_keys
     ADD CONSTRAINT receipt_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.schedules
@@ -680,6 +711,12 @@ ALTER TABLE ONLY meshhook.secrets
     ADD CONSTRAINT secrets_project_id_data_key_fkey FOREIGN KEY (project_id, data_key) REFERENCES meshhook.data_keys(project_id, version);
 ALTER TABLE ONLY meshhook.secrets
     ADD CONSTRAINT secrets_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
+ALTER TABLE ONLY meshhook.sessions
+    ADD CONSTRAINT sessions_key_id_fkey FOREIGN KEY (key_id) REFERENCES meshhook.api_keys(id);
+ALTER TABLE ONLY meshhook.sessions
+    ADD CONSTRAINT sessions_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
+ALTER TABLE ONLY meshhook.setup_tokens
+    ADD CONSTRAINT setup_tokens_project_id_fkey FOREIGN KEY (project_id) REFERENCES meshhook.projects(id);
 ALTER TABLE ONLY meshhook.versions
     ADD CONSTRAINT versions_workflow_id_fkey FOREIGN KEY (workflow_id) REFERENCES meshhook.workflows(id);
 ALTER TABLE ONLY meshhook.workflows

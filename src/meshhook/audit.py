@@ -43,7 +43,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def actor() -> str:
-    """Who acts: ``key:<name>``, ``local`` (no key was needed), ``cli:<user>``, ``worker:<name>`` or ``api:<name>``."""
+    """Who acts: ``key:<name>``, ``password`` (whoever knows it), ``local`` (no key was needed), ``cli:<user>``, ``worker:<name>``,
+    ``api:<name>``, or ``anybody``.
+    """
     return _actor.get()
 
 

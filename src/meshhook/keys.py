@@ -38,10 +38,15 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Holder(NamedTuple):
-    """The project a key opens, and the name of the key."""
+    """The project a key or a session opens, and the name of the key; ``None`` where a password opened the session."""
 
     project_id: int
-    key: str
+    key: str | None
+
+    @property
+    def actor(self) -> str:
+        """What the audit log calls whoever holds it."""
+        return "password" if self.key is None else f"key:{self.key}"
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
 
 from meshhook import audit, keys
-from meshhook.api import problems
+from meshhook.api import cookies, problems, same_origin
 from meshhook.api.bridge import Asgi
-from meshhook.api.keyring import Keyring
+from meshhook.api.keyring import Keyring, unauthorized
 from meshhook.api.room import Room
 from meshhook.api.shared import not_found
 from meshhook.errors import Refusal
@@ -23,7 +25,9 @@ _BODY_S_MAX: Final = 30.0
 _UNREAD: Final = {"connection": "close"}  # the rest of a body that nobody reads would pass for the next request
 _OPEN: Final = ("/healthz", "/readyz", "/problems")
 _FOR_EVERYBODY: Final = ("/api/v1/receipts",)
+_SIGN_IN: Final = ("/api/v1/session",)
 _WITHOUT_DATABASE: Final = (*_OPEN, "/metrics", "/openapi.json")
+_NO_KEY: Final = "An API key is needed: send `Authorization: Bearer mh_…`. `meshhook key create` makes one."
 _log = structlog.get_logger("meshhook.api")
 
 HEADERS: Final = {
@@ -73,22 +77,48 @@ class Guard:
             _check_path(path)
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        authorization = headers.get(b"authorization")
-        if authorization is None and not self._keyring.in_force:
-            _check_local(headers.get(b"host", ""), headers.get(b"origin"))
-            project_id, actor = keys.DEFAULT_PROJECT, "local"
+        if _is_below(path, _SIGN_IN):
+            scope["state"] |= await self._who_if_anybody(scope["method"], headers)
         else:
-            project_id, key = await self._keyring.holder_of(authorization)
-            actor = f"key:{key}"
-        scope["state"] |= {"project_id": project_id, "actor": actor}
+            scope["state"] |= await self._who(scope["method"], headers)
         _check_path(path)
+
+    async def _who(self, method: str, headers: Mapping[bytes, str]) -> dict[str, Any]:
+        """Who calls: by a key, else by the cookie of a session, else from this machine where no key is in force."""
+        if (authorization := headers.get(b"authorization")) is not None:
+            project_id, key = holder = await self._keyring.holder_of(authorization)
+            return {"project_id": project_id, "actor": holder.actor, "how": "key", "key": key, "token": None}
+        if (token := cookies.token_in(headers.get(b"cookie"))) is not None:
+            if (opened := await self._keyring.holder_of_session(token)) is not None:
+                same_origin.check_cookie_use(method, headers)
+                project_id, key = opened
+                return {"project_id": project_id, "actor": opened.actor, "how": "session", "key": key, "token": token}
+            if self._keyring.in_force:
+                raise unauthorized("Your session has ended. Sign in again.")
+        if self._keyring.in_force:
+            raise unauthorized(_NO_KEY)
+        _check_local(headers.get(b"host", ""), headers.get(b"origin"))
+        return {"project_id": keys.DEFAULT_PROJECT, "actor": "local", "how": "local", "key": None, "token": token}
+
+    async def _who_if_anybody(self, method: str, headers: Mapping[bytes, str]) -> dict[str, Any]:
+        """Who calls where signing in begins: it may be nobody yet, but no page of another site."""
+        same_origin.check_sign_in(method, headers)
+        try:
+            who = await self._who(method, headers)
+        except Refusal as refusal:
+            if refusal.status != 401 or b"authorization" in headers:
+                raise
+            token = cookies.token_in(headers.get(b"cookie"))
+            who = {"project_id": keys.NOBODY, "actor": "anybody", "how": None, "key": None, "token": token}
+        return who | {"secure": same_origin.is_secure(headers)}
 
     async def _answer(self, scope: dict[str, Any], body: bytes, answer: _Answer) -> None:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
         with audit.acting_as(scope["state"]["actor"]):
-            async with self._room.taken():
+            # Signing in takes room by itself: what a password costs is no time at the database.
+            async with nullcontext() if _is_below(scope["path"], _SIGN_IN) else self._room.taken():
                 await self._inner(scope, receive, answer.send)
 
 

@@ -23,7 +23,7 @@ from litestar.openapi.spec import (
 )
 
 from meshhook import __version__
-from meshhook.api import stream_openapi
+from meshhook.api import cookies, stream_openapi
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
@@ -42,14 +42,20 @@ def config() -> OpenAPIConfig:
         path="/openapi.json",
         render_plugins=[_Complete()],
         use_handler_docstrings=True,
-        security=[{"key": []}],
+        security=[{"key": []}, {"session": []}],
         components=Components(
             security_schemes={
+                "session": SecurityScheme(
+                    type="apiKey",
+                    name=cookies.NAME,
+                    security_scheme_in="cookie",
+                    description="What `POST /api/v1/session` sets, for browsers; over TLS its name begins with `__Host-`.",
+                ),
                 "key": SecurityScheme(
                     type="http",
                     scheme="bearer",
                     description="An API key (`mh_…`). Needed unless the server listens on loopback alone.",
-                )
+                ),
             }
         ),
     )
@@ -171,6 +177,43 @@ class SecretWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 @dataclass
+class TakesSignIn(Operation):
+    """An operation whose body proves who signs in."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("SignInWrite")
+
+
+class SignInWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An API key, or the password: one of the two."""
+
+    key: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return "SignInWrite()"
+
+
+@dataclass
+class TakesPassword(Operation):
+    """An operation whose body is a new password, and what allows to set it."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("PasswordWrite")
+
+
+class PasswordWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The new password, with the setup token that the server printed, or with the old password."""
+
+    password: str
+    setup_token: str | None = None
+    old: str | None = None
+
+    def __repr__(self) -> str:
+        return "PasswordWrite()"
+
+
+@dataclass
 class TakesTrial(Operation):
     """An operation whose body says which endpoint is tried, and with what."""
 
@@ -282,6 +325,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             TrialWanted,
             ScheduleWrite,
             SecretWrite,
+            SignInWrite,
+            PasswordWrite,
             Accepted,
             AcceptedBatch,
             ReceiptWrite,

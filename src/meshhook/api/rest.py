@@ -16,7 +16,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import Scope
 
-from meshhook import keys
+from meshhook import keys, sessions
 from meshhook.api import (
     audit,
     control,
@@ -36,6 +36,7 @@ from meshhook.api import (
     runs,
     schedules,
     secrets,
+    session,
     statistics,
     why,
     workflows,
@@ -47,6 +48,7 @@ from meshhook.api.keyring import Keyring
 from meshhook.api.probes import Vitals
 from meshhook.api.room import Room
 from meshhook.api.shared import Caller, invalid_json, not_found
+from meshhook.api.sign_in import SignIn
 from meshhook.config import Settings
 from meshhook.data_keys import Keychain
 from meshhook.db.connect import Database
@@ -72,6 +74,7 @@ HANDLERS: Final = [
     *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
     *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + statistics.HANDLERS + overview.HANDLERS),
     *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
+    *session.HANDLERS,
     *(probes.HANDLERS + pages.HANDLERS),
 ]
 
@@ -95,6 +98,7 @@ class Rest:
         self._database = database
         self._keychain = keychain
         self._exposition = exposition
+        self._url = settings.url
         self._trials = trials
         self._on_change = on_change
         self._admit = admit
@@ -107,6 +111,7 @@ class Rest:
         exposition.registry.register(self._vitals)
         room = Room(settings.database_connections // 2)
         self._keyring = Keyring(database, room, in_force=settings.require_key or not settings.is_loopback)
+        self._sign_in = SignIn(database, self._keyring, room, settings.proxies)
         guard = Guard(self._litestar(), self._keyring, room)
         self.application: Asgi = counted(guard, metrics)
         self.admit: Callable[[dict[str, Any]], Awaitable[None]] = guard.admit
@@ -129,9 +134,17 @@ class Rest:
         self._vitals.database_error, self._vitals.pressure = None, pressure
 
     async def warn_without_keys(self) -> None:
-        """Say how to make a key when nobody can get in yet."""
-        if self._keyring.in_force and not await keys.has_keys(self._database):
-            _log.warning("the API asks for a key and there is none yet", make_one="meshhook key create NAME")
+        """Say how to come in when nobody can yet: make a key, or set the first password with the token that is told here."""
+        if not self._keyring.in_force:
+            return
+        found = await sessions.standing(self._database, keys.DEFAULT_PROJECT, keys.DEFAULT_PROJECT)
+        if not found.has_keys and not found.has_password:
+            _log.warning(
+                "the API asks for a key or a password and there is none yet",
+                make_one="meshhook key create NAME",
+                or_set_a_password_at=self._url,
+                setup_token=await sessions.make_setup_token(self._database, keys.DEFAULT_PROJECT),
+            )
 
     def _litestar(self) -> Any:
         return Litestar(
@@ -144,6 +157,7 @@ class Rest:
                 "overseer": Provide(lambda: self._overseer, sync_to_thread=False),
                 "state_metrics": Provide(lambda: self._exposition.state, sync_to_thread=False),
                 "door_metrics": Provide(lambda: self._metrics, sync_to_thread=False),
+                "sign_in": Provide(lambda: self._sign_in, sync_to_thread=False),
                 "exposition": Provide(lambda: self._exposition, sync_to_thread=False),
             },
             exception_handlers={Exception: _answer_problem},
@@ -183,7 +197,17 @@ def make_rest(
 
 def document() -> bytes:
     """The OpenAPI document, as ``/openapi.json`` answers it: what the TypeScript client of the pages is made from."""
-    names = ("caller", "vitals", "trials", "exposition")
+    names = (
+        "caller",
+        "vitals",
+        "trials",
+        "statistician",
+        "overseer",
+        "state_metrics",
+        "door_metrics",
+        "sign_in",
+        "exposition",
+    )
     named = {name: Provide(lambda: None, sync_to_thread=False) for name in names}
     made = Litestar(HANDLERS, dependencies=named, openapi_config=openapi.config(), logging_config=None)
     return msgspec.json.encode(openapi.completed(made.openapi_schema.to_schema()))
