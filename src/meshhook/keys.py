@@ -189,12 +189,6 @@ async def holder_of_key(database: Database, hash: bytes) -> Holder | None:
     return Holder(*rows[0]) if rows else None
 
 
-async def has_keys(database: Database) -> bool:
-    """Whether there is any key that opens something."""
-    rows = await database.read("SELECT EXISTS (SELECT FROM meshhook.api_keys WHERE revoked_at IS NULL)")
-    return bool(rows[0][0])
-
-
 def hash_of(key: str) -> bytes:
     """What of a key is stored."""
     return hashlib.sha256(key.encode()).digest()

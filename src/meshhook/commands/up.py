@@ -211,7 +211,7 @@ async def is_ready(settings: Settings) -> bool:
 def what_to_try(settings: Settings) -> str:
     status, found = ask(settings, "GET", "/api/v1/endpoints")
     if status == 401:
-        return f"Its API asks for a key; webhooks go to {settings.url}/hooks/…"
+        return f"Its API asks for a key, its pages for a key or the password; webhooks go to {settings.url}/hooks/…"
     try:
         if not any(endpoint["path"].strip("/") == "hello" for endpoint in found["items"]):
             publish_hello(settings)
