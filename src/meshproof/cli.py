@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from meshproof import bench, long_runs, scenarios
+from meshproof import bench, long_runs, scenario_file, scenarios
 from meshproof.clean_command import clean_target
 from meshproof.command import (
     EXIT_CODES,
@@ -59,6 +59,7 @@ from meshproof.measure.commands import register
 from meshproof.measure.junit import Told
 from meshproof.mutants import hunt, planted
 from meshproof.mutants import table as mutants_table
+from meshproof.own.option import add_workflow_option
 from meshproof.plan import Arrivals
 from meshproof.profiles import concurrency, faults, load
 from meshproof.profiles.session import cores
@@ -107,6 +108,7 @@ def run_load(
     backlog: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Runs of the backlog, where the scenario has one.")
     ] = None,
+    floor: Annotated[bool, typer.Option(help="Measure at the end what the server takes at most.")] = True,
     profile: Annotated[bool, typer.Option(help="Write flame graphs of API and workers (py-spy).")] = False,
     speedscope: Annotated[bool, typer.Option(help="Write them for speedscope.app instead.")] = False,
     seed: Seed = 1,
@@ -138,6 +140,7 @@ def run_load(
         shape=shape_named(shape),
         flames="speedscope" if speedscope else "flamegraph" if profile else None,
         backlog=backlog,
+        floored=floor,
         slice=slice_named(slice, target == EMBEDDED, namespace),
         namespace=namespace_named(namespace),
         start_at_us=moment_named(start_at),
@@ -413,6 +416,7 @@ def faults_named(names: str) -> tuple[str, ...]:
     return asked
 
 
+add_workflow_option(run_app, scenario_file.adopt_workflow, lambda message: fail(USAGE, message))
 add_live_options(run_app)  # when all its commands are there
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -177,6 +177,7 @@ class Plan:
             "deliveries": deliveries,
             "digest": self.digest,
             "backlog": self._backlog(),
+            **self._own(members.values()),
             "scenarios": {
                 name: {
                     "workflow": self.place(name),
@@ -186,6 +187,17 @@ class Plan:
                 }
                 for name, member in members.items()
             },
+        }
+
+    def _own(self, members: Iterable[scenarios.Scenario]) -> dict[str, Any]:
+        """What is said of workflows that are tested as they are; nothing where there are none."""
+        own = [member for member in members if not member.modelled]
+        if not own:
+            return {}
+        return {
+            "without_model": [member.name for member in own],
+            "adapted": [change for member in own for change in member.adapted],
+            "varies": [member.varies for member in own if member.varies],
         }
 
     def _backlog(self) -> dict[str, Any] | None:

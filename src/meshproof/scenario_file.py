@@ -1,9 +1,10 @@
 """A scenario of the user's own: one Python file, in the form of those in meshproof.scenarios, and named like the scenario.
 
     meshproof run load --scenario path/to/my_scenario.py
+    meshproof run load --workflow path/to/workflow.json
 
-A copy goes into the evidence, so that a run can be judged again when the file has changed or is gone. Judging runs that copy: the
-model in it is code.
+The second is a workflow alone (meshproof.own). A copy goes into the evidence, so that a run can be judged again when the file has
+changed or is gone. Judging runs that copy: the model in it is code.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import Final
 import msgspec
 
 from meshproof import scenarios
-from meshproof.scenarios import OWN, Expected, Scenario
+from meshproof.own.adapt import CannotTestError
+from meshproof.own.document import DocumentError, scenario_name
+from meshproof.scenarios import OWN, WORKFLOW, Expected, Scenario
 
 FOLDER: Final = "scenarios"
 """Where the copies are in an evidence folder."""
-SUFFIX: Final = ".py"
+SUFFIXES: Final = (".py", WORKFLOW)
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 STATUSES: Final = ("completed", "failed", "cancelled")
@@ -35,7 +38,7 @@ class ScenarioFileError(ValueError):
 
 def named(scenario: str) -> str:
     """The name of what was asked for: a name, or the path of a file, which is adopted. Raises ScenarioFileError."""
-    return adopt(Path(scenario)) if scenario.endswith(SUFFIX) else scenario
+    return adopt(Path(scenario)) if scenario.endswith(SUFFIXES) else scenario
 
 
 def adopt(file: Path) -> str:
@@ -49,6 +52,27 @@ def adopt(file: Path) -> str:
         )
     if name in scenarios.built_in():
         raise ScenarioFileError(f"The suite has a scenario {name!r} of its own. Give {file.name} another name.")
+    scenarios.GIVEN.pop(name, None)
+    _make_known(file, name)
+    return name
+
+
+def adopt_workflow(document: bytes, workflow: str, folder: Path) -> str:
+    """Make a workflow known (meshproof.own), whose file is going to be kept in an evidence folder; returns the name it gets.
+
+    Raises ScenarioFileError.
+    """
+    name = scenario_name(workflow, scenarios.built_in())
+    scenarios.GIVEN[name] = document
+    try:
+        _make_known((folder / FOLDER / name).with_suffix(WORKFLOW), name)
+    except BaseException:
+        del scenarios.GIVEN[name]
+        raise
+    return name
+
+
+def _make_known(file: Path, name: str) -> None:
     known = scenarios.own_files() | {name: file.absolute()}
     before = os.environ.get(OWN)
     os.environ[OWN] = os.pathsep.join(map(str, known.values()))
@@ -58,7 +82,6 @@ def adopt(file: Path) -> str:
     except BaseException:
         _put_back(before)
         raise
-    return name
 
 
 def keep(folder: Path, names: Iterable[str]) -> None:
@@ -66,13 +89,17 @@ def keep(folder: Path, names: Iterable[str]) -> None:
     for name, file in scenarios.own_files().items():
         if name in names:
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, folder / FOLDER / file.name)
+            if name in scenarios.GIVEN:
+                (folder / FOLDER / file.name).write_bytes(scenarios.GIVEN[name])
+            else:
+                shutil.copyfile(file, folder / FOLDER / file.name)
 
 
 def adopt_kept(folder: Path) -> None:
     """Adopt the copies in an evidence folder. Raises ScenarioFileError."""
-    for file in sorted((folder / FOLDER).glob(f"*{SUFFIX}")):
-        adopt(file)
+    for file in sorted((folder / FOLDER).glob("*")):
+        if file.suffix in SUFFIXES:
+            adopt(file)
 
 
 def _put_back(before: str | None) -> None:
@@ -93,6 +120,8 @@ def _try_out(file: Path, name: str) -> None:
             scenarios.load(member)
     except (ScenarioFileError, scenarios.UnknownScenarioError) as error:
         raise ScenarioFileError(str(error)) from error
+    except (CannotTestError, DocumentError) as error:
+        raise ScenarioFileError(f"{file.name}: {error}") from error
     except AttributeError as error:
         raise ScenarioFileError(
             f"{file} has no {error.name}. A scenario has DEFINITION, payload(seed, index) and model(body)."
@@ -109,6 +138,8 @@ def _check_delivery(file: Path, scenario: Scenario, index: int) -> None:
         raise ScenarioFileError(
             f"{file}: payload(1, {index}) gives another body each time. Draw from meshproof.draw.Draw, which is seeded."
         )
+    if not scenario.modelled:
+        return
     expected: object = scenario.model(body)
     if not isinstance(expected, Expected) or expected.status not in STATUSES:
         raise ScenarioFileError(

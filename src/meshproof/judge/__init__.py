@@ -12,6 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+import msgspec
+
 from meshproof.facts import Facts, load
 from meshproof.judge import (
     children,
@@ -35,6 +37,7 @@ from meshproof.judge import (
     versions,
 )
 from meshproof.judge.invariant import INVARIANTS, VALIDITY, hold
+from meshproof.judge.modelled import without_model
 from meshproof.judge.verdicts import Counts, Result, Verdict, Verdicts
 
 __all__ = ["FAMILIES", "INVARIANTS", "Verdict", "Verdicts", "judge", "judge_facts"]
@@ -65,6 +68,8 @@ FAMILIES: Final = {
 }
 """The families of invariants in the order they are reported; the docstring of each says what it proves."""
 
+NO_MODEL: Final = "there is no reference model, so what its outputs must be was not proved."
+
 
 def judge(evidence: Path, on_result: Callable[[Result, float], object] = lambda result, seconds: None) -> Verdicts:
     """Judge an evidence folder, and write `verdicts.json` into it. `on_result` as in `judge_facts`."""
@@ -81,7 +86,10 @@ def judge_facts(facts: Facts, on_result: Callable[[Result, float], object] = lam
         began = monotonic()
         results.append(hold(rule, facts))
         on_result(results[-1], monotonic() - began)
-    return conclude(results, _counts(facts, results))
+    verdicts = conclude(results, _counts(facts, results))
+    if verdicts.verdict is Verdict.PASS and (own := without_model(facts)):
+        return msgspec.structs.replace(verdicts, reason=f"{verdicts.reason} {', '.join(own)}: {NO_MODEL}")
+    return verdicts
 
 
 def conclude(results: list[Result], counts: Counts) -> Verdicts:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 from meshproof.facts import Facts
 from meshproof.judge.invariant import CannotTell, Finding, found, invariant
+from meshproof.judge.modelled import no_model_alone, varies, without_model
 from meshproof.judge.outputs import weighed
 
 
@@ -113,7 +117,13 @@ def queue(facts: Facts) -> Finding:
     needs=("attempts", "runs", "journals", "plan"),
 )
 def status(facts: Facts) -> Finding:
-    return _weighed(facts, "completion.status")
+    finding = _weighed(facts, "completion.status")
+    if without_model(facts):
+        # That none has failed through a fault of the engine was looked at all the same.
+        return replace(
+            finding, note=f"{_ends(facts)}; no model says which had to, but none failed by the engine's fault"
+        )
+    return finding
 
 
 @invariant(
@@ -122,7 +132,52 @@ def status(facts: Facts) -> Finding:
     needs=("attempts", "runs", "journals", "plan"),
 )
 def output(facts: Facts) -> Finding:
-    return _weighed(facts, "completion.output")
+    return no_model_alone(facts, 1, "what the outputs must be") or _weighed(facts, "completion.output")
+
+
+@invariant(
+    "completion.alike",
+    "Runs of the same body end alike: with the same status, and the same output.",
+    needs=("attempts", "runs", "journals", "plan"),
+)
+def alike(facts: Facts) -> Finding:
+    if not (own := without_model(facts)):
+        return Finding(1, "plans", 0, [], note="the reference model says more: see completion.output")
+    if reasons := varies(facts):
+        return Finding(1, "plans", 0, [], note=f"not judged: {reasons[0]}")
+    facts.con.execute(_SAME_BODY, [own])
+    return found(
+        facts,
+        facts.one("SELECT count(*) FROM same_body WHERE runs > 1"),
+        "bodies sent more than once",
+        """
+        SELECT NULL, NULL, other, format('is {} with {}, while {} of the same body is {} with {}',
+                                         other_status, left(other_output, 200), one, one_status, left(one_output, 200))
+        FROM same_body WHERE ends > 1""",
+    )
+
+
+# Of each body, two runs that end differently, if there are any.
+_SAME_BODY: Final = """
+    CREATE OR REPLACE TABLE same_body AS
+    WITH sent AS (SELECT endpoint, delivery, any_value(hash) AS hash FROM attempts
+                  WHERE scenario IN (SELECT unnest($1::VARCHAR[])) GROUP BY endpoint, delivery HAVING count(DISTINCT hash) = 1),
+    ends AS (SELECT run_id, max_by(json_extract(event, '$.output')::VARCHAR, seq) AS output FROM events
+             WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') GROUP BY run_id)
+    SELECT s.hash, count(*) AS runs, count(DISTINCT (r.status, coalesce(e.output, ''))) AS ends,
+           min_by(r.run_id, (r.status, coalesce(e.output, ''), r.run_id)) AS one,
+           max_by(r.run_id, (r.status, coalesce(e.output, ''), r.run_id)) AS other,
+           min_by(r.status, (r.status, coalesce(e.output, ''), r.run_id)) AS one_status,
+           max_by(r.status, (r.status, coalesce(e.output, ''), r.run_id)) AS other_status,
+           min_by(coalesce(e.output, 'no output'), (r.status, coalesce(e.output, ''), r.run_id)) AS one_output,
+           max_by(coalesce(e.output, 'no output'), (r.status, coalesce(e.output, ''), r.run_id)) AS other_output
+    FROM sent s JOIN runs r USING (endpoint, delivery) LEFT JOIN ends e USING (run_id)
+    WHERE r.finished GROUP BY s.hash"""
+
+
+def _ends(facts: Facts) -> str:
+    told = facts.rows("SELECT status, count(*) FROM runs WHERE finished GROUP BY status ORDER BY status")
+    return ", ".join(f"{count:,} {status}" for status, count in told) or "none has ended"
 
 
 def _weighed(facts: Facts, name: str) -> Finding:

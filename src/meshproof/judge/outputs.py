@@ -18,6 +18,7 @@ import msgspec
 
 from meshproof.facts import Facts
 from meshproof.judge.invariant import CannotTell
+from meshproof.judge.modelled import without_model
 from meshproof.judge.shapes import replay_shapes
 from meshproof.judge.weigh import Weighed, weigh_file
 
@@ -48,6 +49,7 @@ def weigh_outputs(facts: Facts) -> None:
     parts = 1 if finished <= ALONE_RUNS else max(_cores(), finished // PART_RUNS + 1)
     files = [facts.scratch / f"finished-{part}.ndjson" for part in range(parts)]
     facts.con.execute(_BODIES)
+    facts.con.execute("CREATE TABLE unmodelled AS SELECT unnest($1::VARCHAR[]) AS scenario", [without_model(facts)])
     runs = sum(
         facts.one(f"COPY ({_FINISHED.format(parts=parts, part=part)}) TO '{file}' (FORMAT json)")
         for part, file in enumerate(files)
@@ -97,7 +99,7 @@ _FINISHED: Final = """
         WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') AND hash(run_id) % {parts} = {part} GROUP BY run_id)
     SELECT r.run_id, r.status, r.version, ends.event AS "end", shapes.status AS folds_to, shapes.several,
            coalesce(o.nodes, []) AS leaves, coalesce(o.events, []) AS outputs, s.bodies,
-           coalesce(g.gathered, []) AS gathered
+           coalesce(g.gathered, []) AS gathered, firsts.event AS accepted
     FROM runs r
     JOIN ends USING (run_id)
     JOIN shaped USING (run_id)
@@ -108,6 +110,11 @@ _FINISHED: Final = """
     JOIN bodies s ON s.endpoint = coalesce(r.endpoint, original.endpoint)
                  AND s.delivery = if(original.run_id IS NULL, r.delivery, original.delivery)
     LEFT JOIN outputs o USING (run_id)
+    -- Where no model says what must come of a body, the run is at least made of it.
+    LEFT JOIN (SELECT e.run_id, any_value(e.event) AS event
+               FROM events e JOIN journals j USING (run_id) JOIN unmodelled u ON u.scenario = j.scenario
+               WHERE e.type = 'run.accepted' AND e.seq = 1 AND hash(e.run_id) % {parts} = {part}
+               GROUP BY e.run_id) firsts USING (run_id)
     -- Of several deliveries in one run, each has one body.
     LEFT JOIN (SELECT k.run_id, list(b.bodies[1] ORDER BY k.place) AS gathered
                FROM kept k JOIN bodies b ON b.endpoint = k.endpoint AND b.delivery = k.delivery

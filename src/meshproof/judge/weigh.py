@@ -47,6 +47,8 @@ class Run(msgspec.Struct):
     bodies: list[Body]
     gathered: list[Body] = []
     """The bodies of all its deliveries in order, when it has several."""
+    accepted: str | None = None
+    """Its first event, as JSON, where no model says what must come of it."""
 
 
 class Weighed(NamedTuple):
@@ -77,6 +79,8 @@ def weigh(seed: int, run: Run) -> Iterator[Weighed]:
     if (failure := end.get("error")) and failure.get("type") == "engine":
         why = f"failed through a fault of the engine itself: {failure.get('reason')}"
         yield Weighed(run.run_id, "completion.status", why)
+    elif run.accepted is not None:
+        yield from _weigh_input(seed, run, run.accepted)
     else:
         yield from _weigh_against_model(seed, run, output)
 
@@ -119,6 +123,22 @@ def _weigh_gathered(seed: int, run: Run, output: Any) -> Iterator[Weighed]:
         yield Weighed(run.run_id, "completion.status", f"ended as {run.status}, must be {status}")
     elif why := difference(output, expected):
         yield Weighed(run.run_id, "completion.output", why)
+
+
+def _weigh_input(seed: int, run: Run, accepted: str) -> Iterator[Weighed]:
+    """Of a run nobody has a model of: the journal begins with exactly a body that was sent."""
+    try:
+        stored = canonical(_decode(accepted)["trigger"]["body"])
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        yield Weighed(run.run_id, "intake.body", f"its first event holds no body: {type(error).__name__}: {error}")
+        return
+    made_of = [body for body in run.bodies if canonical(_decode(_payload(seed, body))) == stored]
+    if not made_of:
+        yield Weighed(run.run_id, "intake.body", "the run is made of a body that was not sent under its id")
+    elif any(body.acknowledged and body not in made_of for body in run.bodies):
+        yield Weighed(run.run_id, "intake.body", "one body was acknowledged, and the run is made of another")
+    elif not any(body.possible for body in made_of):
+        yield Weighed(run.run_id, "intake.body", "the run is made of a body that was refused")
 
 
 def _contradiction(seed: int, run: Run, output: Any) -> Weighed:

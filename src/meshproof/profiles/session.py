@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.text import Text
+
 from meshproof import analysis, clocks, floor, phases, report, scenario_file, scenarios, stored, summary
 from meshproof.database import ERRORS, Reader, endpoint_ids
 from meshproof.display import Display
@@ -94,6 +96,8 @@ async def write_plan(settings: RunSettings, plan: Plan, display: Display, more: 
     write_document(settings.out / "plan.json", document)
     scenario_file.keep(settings.out, plan.members())
     display.planned(document)
+    for change in document.get("adapted", ()):
+        display.say(Text("  ", "dim") + Text(change, "dim"))
     display.note(f"{document['attempts']:,} requests, digest {document['digest'][:16]}")
 
 

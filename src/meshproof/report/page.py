@@ -17,6 +17,7 @@ from meshproof.report.charts import Chart, Timeline
 from meshproof.report.counterexamples import counterexamples
 from meshproof.report.gather import Gathered
 from meshproof.report.markup import Markup, el, script_data, text
+from meshproof.report.own_section import own
 
 _STATIC: Final = files("meshproof.report").joinpath("static")
 
@@ -38,6 +39,7 @@ def fill(gathered: Gathered, timeline: Timeline) -> str:
                     verdict.banner,
                     verdict.tally,
                     about.missing,
+                    own,
                     counterexamples,
                     endurance.stress,
                     endurance.soak,

@@ -37,7 +37,7 @@ the server of the suite that calls go to, `@workflow:pipeline` the workflow of a
 moment 20 seconds after the workflow was published. In an act `@here` stands for the workflow and the endpoint of its scenario.
 
 The first line of the docstring is what `meshproof scenarios` shows. A file elsewhere is a scenario too, once it is adopted
-(meshproof.scenario_file).
+(meshproof.scenario_file); so is a workflow alone, which then has no model (meshproof.own).
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ SINK: Final = "http://sink.test"
 
 OWN: Final = "MESHPROOF_SCENARIO_FILES"
 """The variable of the environment that holds the files of the user's own scenarios, so that the processes of a run know them."""
+
+WORKFLOW: Final = ".json"
+"""How the name of a file ends that holds a workflow to be tested as it is."""
+
+GIVEN: Final[dict[str, bytes]] = {}
+"""What such files hold that are written when the run has a folder (meshproof.scenario_file.keep); by the name of the scenario."""
 
 DRAIN_S: Final = 60.0
 
@@ -224,6 +230,12 @@ class Scenario:
     """By which key a body is gathered."""
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     """The schedules that start runs of it, by name."""
+    modelled: bool = True
+    """Whether `model` knows what must come of a body; a workflow that is tested as it is has none (meshproof.own)."""
+    adapted: tuple[str, ...] = ()
+    """What of such a workflow was changed for the test, a sentence each."""
+    varies: str = ""
+    """Why two runs of one body of it may rightly end differently; empty where they may not."""
 
     @property
     def members(self) -> list[str]:
@@ -260,6 +272,10 @@ def load(name: str) -> Scenario:
     """Load a scenario by its name; raises UnknownScenarioError, naming those that exist."""
     if name not in names():
         raise UnknownScenarioError(f"There is no scenario {name!r}. There are: {', '.join(names())}.")
+    if (file := own_files().get(name)) is not None and file.suffix == WORKFLOW:
+        from meshproof.own.scenario import scenario_of
+
+        return scenario_of(name, GIVEN[name] if name in GIVEN else file.read_bytes())
     module = _module(name)
     summary = (module.__doc__ or name).strip().splitlines()[0]
     return Scenario(
