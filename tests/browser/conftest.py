@@ -22,6 +22,9 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 from tests.conftest import execute, in_database
 from tests.engine.processes import Running
 
+from meshhook.key_source import write_keys
+from meshhook.sealing import SealingKey
+
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -84,13 +87,15 @@ class Engine:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def engine(postgres_dsn: str, template: str) -> AsyncIterator[Engine]:
+async def engine(postgres_dsn: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
     """`serve` and `work` on a database of their own, as `make up` runs them: no key asked for on loopback."""
     name = f"browser_{next(numbers)}"
     await execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
     dsn = in_database(postgres_dsn, name)
     async with AsyncExitStack() as stack:
-        settings = {"outbound_allow": "127.0.0.0/8, ::1, localhost"}
+        keys = tmp_path_factory.mktemp("keys") / "secrets.key"
+        write_keys(keys, [SealingKey.make()])
+        settings = {"outbound_allow": "127.0.0.0/8, ::1, localhost", "secrets_key_file": keys}
         serve = await stack.enter_async_context(Running("serve", dsn, **settings))
         await stack.enter_async_context(Running("work", dsn, **settings))
         made = Engine(serve.url, dsn)
