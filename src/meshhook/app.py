@@ -34,7 +34,7 @@ from meshhook.db import migrate as migrations
 from meshhook.db.connect import Database, connect_once
 from meshhook.db.hearing import hear
 from meshhook.door import Door
-from meshhook.egress import AllowList, Egress
+from meshhook.egress import Egress
 from meshhook.errors import DatabaseError, SchemaError
 from meshhook.feed import Feed
 from meshhook.gatherer import Gatherer
@@ -49,6 +49,7 @@ from meshhook.metrics.process import registry_of
 from meshhook.metrics.state import StateMetrics
 from meshhook.metrics.worker import MetricsServer, WorkerMetrics
 from meshhook.rate import IDLE_S, Rates
+from meshhook.reach import AllowList
 from meshhook.receipt_desk import ReceiptDesk
 from meshhook.refusals import FLUSH_S, Refusals
 from meshhook.retention import keep_trimming

@@ -9,9 +9,10 @@ import pytest
 from tests.engine.test_calls_machine import call_of, workflow
 from tests.engine.test_egress import Sink, open_way, sink
 
-from meshhook.egress import AllowList, Egress
+from meshhook.egress import Egress
 from meshhook.errors import DefinitionError, ExpressionError
 from meshhook.model import CallError, Response
+from meshhook.reach import AllowList
 from meshhook.signatures import standard_webhooks
 from meshhook.signatures.standard_webhooks import StandardWebhooks
 

@@ -13,9 +13,10 @@ import pytest
 from aiohttp import web
 from tests.engine.processes import free_port
 
-from meshhook.egress import AllowList, Egress, is_public
+from meshhook.egress import Egress
 from meshhook.errors import ConfigError
 from meshhook.model import CallError, Request, Response
+from meshhook.reach import AllowList, is_public
 
 
 @pytest.mark.parametrize(

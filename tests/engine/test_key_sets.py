@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from meshhook.egress import AllowList, Egress
+from meshhook.egress import Egress
 from meshhook.errors import Refusal
 from meshhook.key_sets import FRESH_S, PAUSE_S, STALE_S, KeySets
 from meshhook.model import CallError, Request, Response
+from meshhook.reach import AllowList
 
 URL = "https://keys.example/jwks"
 
