@@ -193,6 +193,7 @@ async def _serve_until(
         await refusals.flush()
         await egress.close()
         await rates.close()
+        await rest.close()
         server.stop()  # type: ignore[no-untyped-call]
         await serving
     _log.info("stopped")

@@ -150,7 +150,10 @@ def parse(document: Any) -> Definition:
 
     Raises:
         DefinitionError: with every fault found, at most 200: first those of shape, then of expressions, edges and the graph.
+            Where there are too many nodes or edges, that alone.
     """
+    if oversized := list(_oversized(document, "$", 0)):
+        raise DefinitionError(oversized)  # to look for more in thousands of nodes would take seconds
     faults = list(_shape_faults(document))
     nodes, edges = _compile(document, "$", faults)
     settings = _sound_settings(document, faults)
@@ -163,6 +166,24 @@ def parse(document: Any) -> Definition:
         priority=limits.priority_of(settings.get("priority")),
         ttl_s=settings.get("queue_ttl_s"),
     )
+
+
+def _oversized(document: Any, at: str, depth: int) -> Iterator[Fault]:
+    """Graphs with more nodes or edges than are allowed: the definition, or bodies of loops in it."""
+    if not isinstance(document, dict) or depth > LOOPS_DEEP_MAX:
+        return
+    for name, most in (("nodes", NODES_MAX), ("edges", EDGES_MAX)):
+        items = document.get(name)
+        if isinstance(items, list) and len(items) > most:
+            yield Fault(f"{at}.{name}", "wrong-value", f"{len(items):,} {name}; at most {most:,} are allowed. {_SPLIT}")
+    nodes = document.get("nodes")
+    for index, node in enumerate(nodes[:NODES_MAX] if isinstance(nodes, list) else ()):
+        config = node.get("config") if isinstance(node, dict) else None
+        if isinstance(config, dict) and "body" in config:
+            yield from _oversized(config["body"], f"{at}.nodes[{index}].config.body", depth + 1)
+
+
+_SPLIT: Final = "Move parts of it into workflows of their own, and start them with sub_workflow"
 
 
 def _compile(document: Any, at: str, faults: list[Fault], depth: int = 0) -> tuple[dict[str, Node], list[Edge]]:

@@ -72,11 +72,15 @@ class CronError(MeshHookError):
 
 
 class ExpressionError(MeshHookError):
-    """An expression failed. ``expression`` is its source text, ``reason`` what went wrong."""
+    """An expression failed. ``expression`` is its source text, ``reason`` what went wrong.
 
-    def __init__(self, expression: str, reason: str) -> None:
+    ``position``: at which of its characters (from 0) it can't be read on; ``None`` when that is not what is wrong with it.
+    """
+
+    def __init__(self, expression: str, reason: str, position: int | None = None) -> None:
         self.expression = expression
         self.reason = reason
+        self.position = position
         super().__init__(f"{expression!r}: {reason}")
 
 

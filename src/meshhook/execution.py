@@ -320,7 +320,7 @@ class Execution:
         run_id = derived_run_id(self._run_id, step.path, now)
         started = {"type": "child.started", "node": step.path, "run_id": run_id, "workflow": child.workflow}
         try:
-            event = _checked(started | {"input": child.input, "wait": child.wait, "depth": depth})
+            event = checked_event(started | {"input": child.input, "wait": child.wait, "depth": depth})
         except ExpressionError as failure:
             return self._fail(step.scope, step.id, _expression_error(failure, step.path))
         self.take(event.body)
@@ -331,7 +331,7 @@ class Execution:
             return self._complete(scope, id, Completed(input))
         said = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
         try:
-            event = _checked({"type": "run.responded", "node": scope.path_of(id), **said})
+            event = checked_event({"type": "run.responded", "node": scope.path_of(id), **said})
         except ExpressionError as failure:
             return self._fail(scope, id, _expression_error(failure, scope.path_of(id)))
         self.take(event.body)
@@ -405,7 +405,7 @@ class Execution:
         if step.port != DEFAULT_PORT:
             body["port"] = step.port
         try:
-            event = _checked(body)
+            event = checked_event(body)
         except ExpressionError as failure:
             return self._fail(scope, id, _expression_error(failure, path))
         if self.state.completed >= self.definition.steps_max:
@@ -484,7 +484,7 @@ class Execution:
         """A step that ends the whole run, from whatever scope."""
         path = scope.path_of(id)
         try:
-            done = _checked({"type": "step.completed", "node": path, "output": end.output})
+            done = checked_event({"type": "step.completed", "node": path, "output": end.output})
         except ExpressionError as failure:
             return self._fail(scope, id, _expression_error(failure, path))
         self.take(done.body)
@@ -548,7 +548,12 @@ def _after(now: datetime, seconds: float) -> str:
     return (now + timedelta(seconds=seconds)).isoformat()
 
 
-def _checked(body: dict[str, Any]) -> Event:
+def checked_event(body: dict[str, Any]) -> Event:
+    """An event that may be written.
+
+    Raises:
+        ExpressionError: what an expression put into it is too large, or nested too deeply.
+    """
     event = Event(body, _encode(body))
     if len(event.json) > EVENT_SIZE_MAX_BYTES:
         raise ExpressionError("output", f"the output is larger than {EVENT_SIZE_MAX_BYTES} bytes")

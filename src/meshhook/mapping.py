@@ -87,7 +87,7 @@ class Expression:
         except RecursionError:
             raise ExpressionError(source, _TOO_DEEP) from None
         except (jmespath.exceptions.JMESPathError, ValueError) as error:
-            raise ExpressionError(source, _one_line(error)) from None
+            raise ExpressionError(source, _one_line(error), _position_of(error)) from None
         fault = _fault_of(parsed)
         if fault is not None:
             raise ExpressionError(source, fault)
@@ -313,6 +313,12 @@ def _is_json(value: Any) -> bool:
         return not deeper_than(text, TEMPLATE_DEPTH_MAX) and bool(msgspec.json.decode(text) == value)  # NaN → null
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def _position_of(error: Exception) -> int | None:
+    """Where the parser (``ParseError``) or the lexer (``LexerError``) stopped."""
+    position = getattr(error, "lex_position", getattr(error, "lexer_position", None))
+    return position if isinstance(position, int) else None
 
 
 def _wrong_type(error: jmespath.exceptions.JMESPathTypeError) -> str:

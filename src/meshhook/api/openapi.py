@@ -27,6 +27,7 @@ from meshhook.api import cookies, stream_openapi
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
+from meshhook.evaluating import EvaluateWanted
 from meshhook.operations import OperationWanted
 from meshhook.timetable import Timetable
 
@@ -75,6 +76,14 @@ class TakesDefinition(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body("Definition")
+
+
+@dataclass
+class TakesExpressions(Operation):
+    """An operation whose body holds expressions, and what they see."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("EvaluateWanted")
 
 
 @dataclass
@@ -330,6 +339,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             Accepted,
             AcceptedBatch,
             ReceiptWrite,
+            EvaluateWanted,
         ],
         ref_template=_SCHEMAS + "{name}",
     )

@@ -21,6 +21,7 @@ from meshhook.api import (
     audit,
     control,
     dead_letters,
+    definitions,
     deliveries,
     endpoints,
     lanes,
@@ -65,13 +66,14 @@ from meshhook.errors import (
 from meshhook.metrics.door import DoorMetrics
 from meshhook.metrics.exposition import Exposition
 from meshhook.overview import Overseer
+from meshhook.side_process import SideProcess
 from meshhook.statistics import Statistician
 from meshhook.store import Pressure
 from meshhook.trial import Trials
 
 HANDLERS: Final = [
     *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
-    *(control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
+    *(definitions.HANDLERS + control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
     *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + statistics.HANDLERS + overview.HANDLERS),
     *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
     *session.HANDLERS,
@@ -109,10 +111,11 @@ class Rest:
         self._overseer = Overseer(database, settings)
         self._metrics = metrics
         exposition.registry.register(self._vitals)
-        room = Room(settings.database_connections // 2)
-        self._keyring = Keyring(database, room, in_force=settings.require_key or not settings.is_loopback)
-        self._sign_in = SignIn(database, self._keyring, room, settings.proxies)
-        guard = Guard(self._litestar(), self._keyring, room)
+        self._room = Room(settings.database_connections // 2)
+        self._side = SideProcess()
+        self._keyring = Keyring(database, self._room, in_force=settings.require_key or not settings.is_loopback)
+        self._sign_in = SignIn(database, self._keyring, self._room, settings.proxies)
+        guard = Guard(self._litestar(), self._keyring, self._room)
         self.application: Asgi = counted(guard, metrics)
         self.admit: Callable[[dict[str, Any]], Awaitable[None]] = guard.admit
 
@@ -132,6 +135,10 @@ class Rest:
     def note_pressure(self, pressure: Pressure) -> None:
         """How far behind the workers are; the database answered."""
         self._vitals.database_error, self._vitals.pressure = None, pressure
+
+    async def close(self) -> None:
+        """End what was begun beside this process."""
+        await self._side.close()
 
     async def warn_without_keys(self) -> None:
         """Say how to come in when nobody can yet: make a key, or set the first password with the token that is told here."""
@@ -158,6 +165,8 @@ class Rest:
                 "state_metrics": Provide(lambda: self._exposition.state, sync_to_thread=False),
                 "door_metrics": Provide(lambda: self._metrics, sync_to_thread=False),
                 "sign_in": Provide(lambda: self._sign_in, sync_to_thread=False),
+                "room": Provide(lambda: self._room, sync_to_thread=False),
+                "side": Provide(lambda: self._side, sync_to_thread=False),
                 "exposition": Provide(lambda: self._exposition, sync_to_thread=False),
             },
             exception_handlers={Exception: _answer_problem},

@@ -14,7 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from meshhook.api.problems import CONTENT_TYPE
 from meshhook.data_keys import Keychain
 from meshhook.db.connect import Database
-from meshhook.errors import Fault, Refusal
+from meshhook.errors import DefinitionError, Fault, Refusal
 from meshhook.store import Store
 
 T = TypeVar("T")
@@ -65,6 +65,18 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 def told(faults: Iterable[Fault]) -> list[ProblemFault]:
     """Faults as an answer tells them."""
     return [ProblemFault(fault.path, fault.code, fault.message) for fault in faults]
+
+
+def text_of(body: bytes) -> str:
+    """The body as text.
+
+    Raises:
+        DefinitionError: it is not UTF-8.
+    """
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise DefinitionError([Fault("$", "no-json", f"not UTF-8: {error.reason} at byte {error.start}")]) from None
 
 
 _ALWAYS: Final = (400, 401, 500, 503, 504)

@@ -13,10 +13,9 @@ from litestar.params import FromPath, QueryParameter
 from meshhook import catalog, drafts, linting
 from meshhook.api.openapi import TakesDefinition
 from meshhook.api.preconditions import ETAG, IfMatch, IfNoneMatch, condition
-from meshhook.api.shared import Caller, ProblemFault, problems_of, told
+from meshhook.api.shared import Caller, ProblemFault, problems_of, text_of, told
 from meshhook.catalog import Version, VersionDetail, Workflow, WorkflowDetail
 from meshhook.definition import SCHEMA
-from meshhook.errors import DefinitionError, Fault
 from meshhook.lint import Advice
 
 
@@ -69,7 +68,7 @@ async def save_draft(
     With `faulty=true` unfinished work is kept: the draft is saved all the same, and `errors` lists the faults. It can't be
     published before they are gone. `warnings` hold what may be a mistake; nothing is refused for it.
     """
-    text = _text(await request.body())
+    text = text_of(await request.body())
     only = condition(if_match, if_none_match)
     saved = await drafts.save(caller.database, caller.project_id, name, text, only=only, faulty=faulty)
     caller.on_change()
@@ -136,18 +135,6 @@ async def get_version(caller: NamedDependency[Caller], name: FromPath[str], numb
 async def get_schema() -> dict[str, Any]:
     """What `meshhook workflow schema` prints."""
     return SCHEMA
-
-
-def _text(body: bytes) -> str:
-    """The body as text.
-
-    Raises:
-        DefinitionError: it is not UTF-8.
-    """
-    try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise DefinitionError([Fault("$", "no-json", f"not UTF-8: {error.reason} at byte {error.start}")]) from None
 
 
 HANDLERS = [save_draft, publish, list_workflows, get_workflow, list_versions, get_version, get_schema]
