@@ -116,6 +116,14 @@ class Scope:
         self._seen[id] = seen
         return seen
 
+    def came_from(self, id: str) -> list[str]:
+        """The steps whose outputs are what the step gets; ``trigger`` stands for the input of the scope."""
+        return self._sources(id) if id in self._live else []
+
+    def is_skipped(self, id: str) -> bool:
+        """Whether every way to the step was passed by."""
+        return self._undecided[id] == 0 and id not in self._live
+
     def leads_on(self, id: str, port: str) -> bool:
         """Whether an edge leaves the step by this port."""
         return any(edge.port == port for edge in self.definition.out_edges[id])

@@ -32,6 +32,8 @@ TEMPLATES = [
     "/api/v1/runs",
     "/api/v1/runs/{}",
     "/api/v1/runs/{}/events",
+    "/api/v1/runs/{}/steps",
+    "/api/v1/runs/{}/steps/{}",
     "/api/v1/receipts/{}",
     "/api/v1/statistics",
     "/api/v1/statistics/{}",

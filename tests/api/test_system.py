@@ -106,7 +106,7 @@ def test_a_live_run_has_no_output_yet(api: Api, name: str) -> None:
     ],
 )
 def test_runs_that_are_not_there(api: Api, id: str) -> None:
-    for path in (f"/api/v1/runs/{id}", f"/api/v1/runs/{id}/events"):
+    for path in (f"/api/v1/runs/{id}", f"/api/v1/runs/{id}/events", f"/api/v1/runs/{id}/steps"):
         answer = api("GET", path)
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-run")
 
@@ -155,6 +155,23 @@ def test_runs_are_filtered_over_http(api: Api, name: str) -> None:
     assert found(f"q=Something+of+{name}") == [second]
     assert found(f"workflow={name}-2&since=2100-01-01T00:00:00Z") == []
     assert found(f"workflow={name}-2&until=2100-01-01T00:00:00Z&since=2020-01-01T00:00:00%2B01:00") == [second]
+
+
+def test_steps_over_http(api: Api, name: str, worked: Any) -> None:
+    each = {"id": "each", "type": "loop", "config": {"items": "input", "body": transform("abs(input)", id="x")}}
+    run_id = worked(name, {"nodes": [each], "edges": [{"from": "trigger", "to": "each"}]}, [-1, -2, -3])
+    steps = api("GET", f"/api/v1/runs/{run_id}/steps").json()
+    assert [(it["path"], it["type"], it["status"], it["output"]["value"]) for it in steps["items"]] == [
+        ("each", "loop", "completed", [1, 2, 3])
+    ]
+    assert steps["items"][0]["loop"] == {"count": 3, "begun": 3, "done": 3, "failed": 0}
+    items = api("GET", f"/api/v1/runs/{run_id}/steps?within=each&limit=2").json()
+    assert ([it["path"] for it in items["items"]], items["next"]) == (["each[0].x", "each[1].x"], 2)
+    path = quote("each[2].x", safe="")
+    assert api("GET", f"/api/v1/runs/{run_id}/steps/{path}").json()["step"]["output"]["value"] == 3
+    for wrong in ("/nobody", "?within=nobody", "?within=each[0].x", "/each%5B0%5D"):
+        answer = api("GET", f"/api/v1/runs/{run_id}/steps{wrong}")
+        assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-step"), wrong
 
 
 def test_statistics_over_http(api: Api, name: str) -> None:

@@ -39,6 +39,7 @@ from meshhook.api import (
     secrets,
     session,
     statistics,
+    steps,
     why,
     workflows,
 )
@@ -68,13 +69,15 @@ from meshhook.metrics.exposition import Exposition
 from meshhook.overview import Overseer
 from meshhook.side_process import SideProcess
 from meshhook.statistics import Statistician
+from meshhook.steps import Storyteller
 from meshhook.store import Pressure
 from meshhook.trial import Trials
 
 HANDLERS: Final = [
     *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
     *(definitions.HANDLERS + control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
-    *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + statistics.HANDLERS + overview.HANDLERS),
+    *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + steps.HANDLERS),
+    *(statistics.HANDLERS + overview.HANDLERS),
     *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
     *session.HANDLERS,
     *(probes.HANDLERS + pages.HANDLERS),
@@ -109,6 +112,7 @@ class Rest:
         self._vitals = Vitals()
         self._statistician = Statistician(database)
         self._overseer = Overseer(database, settings)
+        self._storyteller = Storyteller(database)
         self._metrics = metrics
         exposition.registry.register(self._vitals)
         self._room = Room(settings.database_connections // 2)
@@ -161,6 +165,7 @@ class Rest:
                 "vitals": Provide(lambda: self._vitals, sync_to_thread=False),
                 "trials": Provide(lambda: self._trials, sync_to_thread=False),
                 "statistician": Provide(lambda: self._statistician, sync_to_thread=False),
+                "storyteller": Provide(lambda: self._storyteller, sync_to_thread=False),
                 "overseer": Provide(lambda: self._overseer, sync_to_thread=False),
                 "state_metrics": Provide(lambda: self._exposition.state, sync_to_thread=False),
                 "door_metrics": Provide(lambda: self._metrics, sync_to_thread=False),
