@@ -60,6 +60,10 @@ format: venv ## put the code into its form
 schema: venv ## write docs/reference/schema.sql from the migrations
 	@$(HERMETIC) $(BIN)/python tools/schema.py
 
+.PHONY: client
+client: venv ## write what the Python client knows of the API, from the OpenAPI document
+	@$(HERMETIC) $(BIN)/python tools/client.py
+
 .PHONY: lock
 lock: python ## choose new versions and write both lock files (UPGRADE= keeps what is locked)
 	@sh tools/lock.sh "$(PYTHON)" $(if $(filter undefined,$(origin UPGRADE)),--upgrade,$(UPGRADE))

@@ -16,6 +16,10 @@ MeshHookError
  ├── VaultError             secrets can't be opened: no key, a wrong one, or a row that was changed
  │    └── UnknownSecret     the project has no secret of this name
  ├── EmbeddedPostgresError  the embedded Postgres can't be set up, started or stopped
+ ├── ClientError            a call of `meshhook.client` came to nothing
+ │    ├── ProblemAnswered   the server refused it, and says why
+ │    ├── ServerUnreachable there was no answer
+ │    └── UnexpectedAnswer  something answered that is not MeshHook
  └── Refusal                a request is refused; becomes a problem document (RFC 9457)
 
 A message says what happened, where, and what to do next.
@@ -123,6 +127,52 @@ class UnknownSecret(VaultError):
 
 class EmbeddedPostgresError(MeshHookError):
     """The embedded Postgres can't be set up, started or stopped; the message says what to do."""
+
+
+class ClientError(MeshHookError):
+    """A call of ``meshhook.client`` came to nothing."""
+
+
+@dataclass(eq=False)
+class ProblemAnswered(ClientError):
+    """The server refused a call. Only a 4xx or a 503 promises that nothing was stored.
+
+    ``type`` is the address of a page that says what to do (``/problems/<name>``), ``errors`` lists faults where there may be
+    several (``path``, ``code``, ``message``), ``retry_after`` are seconds, ``document`` is all that was said.
+    """
+
+    status: int
+    type: str
+    title: str
+    detail: str
+    errors: list[dict[str, object]] = field(default_factory=list)
+    retry_after: float | None = None
+    document: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The last part of ``type``, such as ``unknown-run``."""
+        return self.type.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        faults = "".join(f"\n  {fault.get('path')}: {fault.get('message')}" for fault in self.errors)
+        return f"{self.status} {self.name}: {self.detail}{faults}"
+
+
+class ServerUnreachable(ClientError):
+    """There was no answer. ``maybe_done``: the request may have been carried out all the same."""
+
+    def __init__(self, message: str, *, maybe_done: bool) -> None:
+        self.maybe_done = maybe_done
+        super().__init__(message)
+
+
+class UnexpectedAnswer(ClientError):
+    """Something answered that is not the API of MeshHook, such as a proxy; ``status`` is what it said."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(f"{status}: {message}")
 
 
 @dataclass(eq=False)

@@ -22,6 +22,7 @@ from meshhook.operations import PAGE_MAX, Operation, OperationPage, OperationWan
     summary="Replay, cancel or discard many runs",
     operation_class=TakesOperation,
     responses={
+        202: ResponseSpec(Operation, description="It has begun.", generate_examples=False),
         200: ResponseSpec(Preview, description="With `dry_run`: what it would go over now."),
         **problems_of(404, 408, 409, 411, 413),
     },
