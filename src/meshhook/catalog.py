@@ -84,7 +84,7 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
         Refusal: there is no such workflow.
         DefinitionError: the draft has faults; nothing is published.
     """
-    _check_known(name)
+    check_known(name)
     async with database.transaction() as connection:
         workflow = await connection.fetchrow(
             "SELECT id, draft, published_version_id FROM meshhook.workflows WHERE project_id = $1 AND name = $2 FOR UPDATE",
@@ -139,7 +139,7 @@ async def workflow(database: Database, project_id: int, name: str) -> WorkflowDe
     Raises:
         Refusal: there is no such workflow.
     """
-    _check_known(name)
+    check_known(name)
     rows = await database.read(
         """
         SELECT w.name, v.number, w.created_at, w.updated_at, w.draft, w.draft_by,
@@ -171,11 +171,11 @@ async def versions(database: Database, project_id: int, name: str) -> list[Versi
     Raises:
         Refusal: there is no such workflow.
     """
-    _check_known(name)
+    check_known(name)
     rows = await database.read(
         """
         SELECT v.number, v.id, v.created_at
-        FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.workflow_id = w.id
+        FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.workflow_id = w.id AND v.number IS NOT NULL
         WHERE w.project_id = $1 AND w.name = $2
         ORDER BY v.number DESC
         """,
@@ -193,7 +193,7 @@ async def version(database: Database, project_id: int, name: str, number: int) -
     Raises:
         Refusal: there is no such version.
     """
-    _check_known(name)
+    check_known(name)
     if not 1 <= number <= _INT_MAX:
         raise _unknown_version(name, number)
     rows = await database.read(
@@ -228,7 +228,7 @@ async def save_endpoint(
         EndpointConfigError: the settings have faults.
     """
     _check_path(path)
-    _check_known(workflow)
+    check_known(workflow)
     rows = await _change_endpoint(
         database,
         """
@@ -263,7 +263,7 @@ async def create_endpoint(
         EndpointConfigError: the settings have faults.
     """
     _check_path(path)
-    _check_known(workflow)
+    check_known(workflow)
     rows = await _change_endpoint(
         database,
         """
@@ -420,7 +420,7 @@ def _unknown_version(name: str, number: int) -> Refusal:
     return Refusal(404, "unknown-version", "There is no such version", f"{name!r} has no version {number}.")
 
 
-def _check_known(name: str) -> None:
+def check_known(name: str) -> None:
     """What may not be a name is not known; nor could every text be sent to the database (NUL)."""
     if not is_name(name):
         raise unknown_workflow(name)

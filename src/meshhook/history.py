@@ -26,17 +26,24 @@ EVENTS_MAX: Final = 1_000
 
 _RUN: Final = query("run")
 _EVENTS: Final = query("run_events")
+_DEFINITION: Final = """
+SELECT w.name, v.number, v.definition
+FROM meshhook.runs r JOIN meshhook.workflows w ON w.id = r.workflow_id JOIN meshhook.versions v ON v.id = r.version_id
+WHERE r.shard = $1 AND r.id = $2 AND r.project_id = $3
+"""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Where one run stands. ``duration_s`` is from its acceptance to its end, ``null`` while it is live.
 
-    ``origin`` is what began it, ``null`` where a list does not know it because it was begun with something large.
+    ``test``: it is a test run of a draft, and its ``version`` has no number. ``origin`` is what began it, ``null`` where a list
+    does not know it because it was begun with something large.
     """
 
     id: UUID
     workflow: str
-    version: int
+    version: int | None
+    test: bool
     status: RunStatus
     endpoint: str | None
     delivery_key: str | None
@@ -48,11 +55,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunDetail(Run, frozen=True, kw_only=True):
-    """A run with its data. ``output`` and ``error`` are ``null`` while it is live."""
+    """A run with its data. ``output`` and ``error`` are ``null`` while it is live. ``pinned``: nodes that did not do their work."""
 
+    pinned: list[str]
     trigger: Any
     output: Any
     error: Any
+
+
+class RunDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run runs. ``version`` is ``null`` for a test run, whose definition nothing else has; pins are written into it."""
+
+    workflow: str
+    version: int | None
+    definition: dict[str, Any]
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,12 +95,28 @@ async def run(database: Database, project_id: int, id: str) -> RunDetail:
     first, last = _events_in(row.pop("first_events"))[0], (_events_in(row.pop("last_events") or "[]") or [{}])[-1]
     return RunDetail(
         **row,
+        test=row["version"] is None,
+        pinned=msgspec.json.decode(first["pinned"]) if "pinned" in first else [],
         duration_s=duration_s(row["accepted_at"], row["finished_at"]),
         origin=origin_of({name: msgspec.json.decode(raw) for name, raw in first.items() if name != "trigger"}),
         trigger=first["trigger"],
         output=last.get("output"),
         error=last.get("error"),
     )
+
+
+async def definition(database: Database, project_id: int, id: str) -> RunDefinition:
+    """The definition that a run is pinned to.
+
+    Raises:
+        Refusal: there is no such run.
+    """
+    run_id, shard = place_of(id)
+    rows = await database.read(_DEFINITION, shard, run_id, project_id)
+    if not rows:
+        raise unknown_run(id)
+    row = rows[0]
+    return RunDefinition(workflow=row["name"], version=row["number"], definition=msgspec.json.decode(row["definition"]))
 
 
 def duration_s(accepted_at: datetime, finished_at: datetime | None) -> float | None:

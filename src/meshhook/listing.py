@@ -44,9 +44,9 @@ _FIRST_MS: Final = 1_577_836_800_000  # 2020, before the first run there was
 _DAY_MS: Final = 86_400_000
 
 _SHARDS: Final = "SELECT value::int FROM meshhook.settings WHERE name = 'shards'"
-_PAGE: Final = "SELECT id FROM meshhook.runs_page($1, $2, $3, $4, $5, $6, $7, $8)"
+_PAGE: Final = "SELECT id FROM meshhook.runs_page($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _SCANNED: Final = "SELECT meshhook.runs_scanned($1, $2, $3)"
-_SEARCH: Final = "SELECT * FROM meshhook.runs_search($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+_SEARCH: Final = "SELECT * FROM meshhook.runs_search($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 _LISTED: Final = "SELECT * FROM meshhook.runs_listed($1, $2)"
 _ENDPOINTS: Final = "SELECT id FROM meshhook.endpoints WHERE project_id = $1 ORDER BY id LIMIT $2"
 _BY_KEY: Final = """
@@ -59,12 +59,14 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs are meant: those that pass every part that is given.
 
     ``since`` and ``until`` (exclusive) are about when they were accepted; without an offset they are UTC. ``q`` is a run id or its
-    beginning (8 digits at least), a dedupe key, or a text in what started a run or came of it.
+    beginning (8 digits at least), a dedupe key, or a text in what started a run or came of it. ``test``: test runs
+    alone, or the others alone.
     """
 
     statuses: list[RunStatus] = []
     workflows: list[str] = []
     endpoint: str | None = None
+    test: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
     q: str | None = None
@@ -110,6 +112,7 @@ class _Parts(NamedTuple):
     statuses: list[RunStatus] | None
     workflow_ids: list[int] | None
     endpoint_id: int | None
+    test: bool | None
 
 
 class _Span(NamedTuple):
@@ -239,7 +242,7 @@ async def _parts_of(connection: Connection[Row], project_id: int, filter: RunFil
     if len(filter.workflows) > WORKFLOWS_MAX:
         raise _bad_filter(f"At most {WORKFLOWS_MAX} workflows can be asked for at once")
     ids = [await history.workflow_id_of(connection, project_id, name) for name in filter.workflows]
-    return _Parts(project_id, list(filter.statuses) or None, ids or None, endpoint_id)
+    return _Parts(project_id, list(filter.statuses) or None, ids or None, endpoint_id, filter.test)
 
 
 def _listed(row: Row) -> ListedRun:
@@ -248,6 +251,7 @@ def _listed(row: Row) -> ListedRun:
     error = values.pop("error_type"), values.pop("error_node"), values.pop("error_reason")
     return ListedRun(
         **values,
+        test=row["version"] is None,
         duration_s=duration_s(row["accepted_at"], row["finished_at"]),
         origin=origin_in(head) if head is not None else Origin(kind="webhook") if row["endpoint"] is not None else None,
         failure=_failure(*error) if error[0] is not None else _failure_in(ending),

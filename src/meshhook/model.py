@@ -299,7 +299,7 @@ class State:
     """
 
     workflow: str
-    version: int
+    version: int | None
     version_id: int
     trigger: Any
     parent: Mapping[str, Any] | None = None

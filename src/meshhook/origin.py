@@ -8,10 +8,15 @@ from uuid import UUID
 
 import msgspec
 
-OriginKind = Literal["webhook", "schedule", "manual", "workflow", "replay", "resumption"]
+OriginKind = Literal["webhook", "schedule", "manual", "workflow", "replay", "resumption", "test"]
 
 _PAYLOAD: Final = ',"trigger":'
-_KINDS: Final[Mapping[str, OriginKind]] = {"schedule": "schedule", "manual": "manual", "workflow": "workflow"}
+_KINDS: Final[Mapping[str, OriginKind]] = {
+    "schedule": "schedule",
+    "manual": "manual",
+    "workflow": "workflow",
+    "test": "test",
+}
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -32,7 +32,7 @@ VersionWanted = Literal["published", "same"]
 _NO_KEYS: Final = timedelta(0)
 
 _RUN: Final = """
-SELECT r.status, r.version_id, w.name AS workflow, v.definition, first.events::text AS first_events
+SELECT r.status, r.version_id, w.name AS workflow, v.definition, v.test_run, first.events::text AS first_events
 FROM meshhook.runs r
 JOIN meshhook.workflows w ON w.id = r.workflow_id
 JOIN meshhook.versions v ON v.id = r.version_id
@@ -41,9 +41,22 @@ WHERE r.shard = $1 AND r.id = $2 AND r.project_id = $3
 """
 _EVENTS: Final = "SELECT events FROM meshhook.journal WHERE shard = $1 AND run_id = $2 ORDER BY seq"
 _ACCEPTED: Final = "SELECT events FROM meshhook.journal WHERE shard = $1 AND run_id = $2 AND epoch = 0 ORDER BY seq"
+_COPY_VERSION: Final = """
+INSERT INTO meshhook.versions (workflow_id, definition, limited, priority, test_run)
+SELECT v.workflow_id, v.definition, v.limited, v.priority, $2::uuid FROM meshhook.versions v WHERE v.id = $1
+RETURNING id
+"""
 _COPY: Final = """
 INSERT INTO meshhook.journal (shard, run_id, seq, epoch, at, events) VALUES ($1, $2, 2, 0, meshhook.now(), $3::json)
 """
+
+
+class Beginning(NamedTuple):
+    """What a run was started with: its ``trigger`` (JSON text), further members of its first event, deliveries added later."""
+
+    trigger: str
+    members: Mapping[str, Any]
+    added: Sequence[Mapping[str, Any]]
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +75,7 @@ async def replay(
     key: str | None = None,
     keep: timedelta = _NO_KEYS,
 ) -> Begun:
-    """A new run with what started a finished one, of the published version or of the same.
+    """A new run with what started a finished one, of the published version or of the same. That of a test run is one, too.
 
     Args:
         key: within ``keep``, the same key begins one run alone.
@@ -114,6 +127,28 @@ async def resume_from(database: Database, project_id: int, id: str, step: str) -
         await _no_dead_letter(connection, shard, run_id)
         await audit.record(connection, project_id, "run.resume-from", id, {"run_id": begun.run_id, "step": step})
     return begun
+
+
+async def beginning_of(connection: Connection[Row], project_id: int, id: str) -> Beginning:
+    """What a run was started with, whether it has ended or not.
+
+    Raises:
+        Refusal: there is no such run, or its payload is gone.
+    """
+    run_id, shard = history.place_of(id)
+    row = await connection.fetchrow(_RUN, shard, run_id, project_id)
+    if row is None:
+        raise history.unknown_run(id)
+    _check_whole(_decode(row["first_events"]))
+    first = _first(row)
+    members = {"gathers": first["gathers"]} if "gathers" in first else {}
+    return Beginning(bytes(first["trigger"]).decode(), members, await _added(connection, shard, run_id, row))
+
+
+async def take_over(connection: Connection[Row], shard: int, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Let the journal of a new run go on with these events."""
+    if events:
+        await connection.execute(_COPY, shard, UUID(run_id), _encode(events).decode())
 
 
 async def _finished(connection: Connection[Row], shard: int, run_id: UUID, project_id: int) -> Row:
@@ -171,11 +206,16 @@ async def _start(
     first = _first(row)
     if "gathers" in first:
         members = {**members, "gathers": first["gathers"]}
+    id = make_run_id(shard, time.time_ns() // 1_000_000)
+    version_id = row["version_id"] if version == "same" else None
+    if row["test_run"] is not None:  # a test run has a version of its own, and never becomes another kind of run
+        members = {**members, "test": True, "pinned": first["pinned"]}
+        version_id = await connection.fetchval(_COPY_VERSION, row["version_id"], UUID(id))
     start = RunStart(
-        run_id=make_run_id(shard, time.time_ns() // 1_000_000),
+        run_id=id,
         project_id=project_id,
         workflow=row["workflow"],
-        version_id=row["version_id"] if version == "same" else None,
+        version_id=version_id,
         scope=f"replay/{run_id}",
         key=key,
         body_hash=hashlib.sha256(version.encode()).digest(),
@@ -184,9 +224,10 @@ async def _start(
     )
     (answer,) = await start_runs(connection, shard, [start], keep)
     if answer is None:
-        if taken:
-            await connection.execute(_COPY, shard, UUID(start.run_id), _encode(taken).decode())
+        await take_over(connection, shard, start.run_id, taken)
         return Begun(run_id=start.run_id, replay_of=str(run_id))
+    if row["test_run"] is not None:
+        await connection.execute("DELETE FROM meshhook.versions WHERE test_run = $1", UUID(id))
     if answer.outcome == "duplicate" and answer.run_id is not None:
         return Begun(run_id=answer.run_id, replay_of=str(run_id))
     if answer.outcome == "key-reused":

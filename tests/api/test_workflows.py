@@ -240,3 +240,23 @@ def test_what_may_be_a_mistake_is_told_with_the_answer(api: Api, name: str) -> N
     published = api("POST", f"/api/v1/workflows/{name}/versions")
     assert (published.status_code, published.json()["warnings"]) == (201, saved.json()["warnings"])
     assert api.publish(f"{name}-plain", transform()).json()["warnings"] == []
+
+
+def test_a_draft_is_tried_before_it_is_published(api: Api, name: str) -> None:
+    assert api("POST", f"/api/v1/workflows/{name}/test-runs").status_code == 404
+    api("PUT", f"/api/v1/workflows/{name}", transform("input.a"))
+    begun = api("POST", f"/api/v1/workflows/{name}/test-runs", {"input": {"a": 1}, "pins": {"only": {"output": 2}}})
+    assert begun.status_code == 202
+    run = api("GET", begun.json()["status_url"]).json()
+    assert (run["test"], run["version"], run["pinned"]) == (True, None, ["only"])
+    ran = api("GET", f"{begun.json()['status_url']}/definition").json()
+    assert (ran["workflow"], ran["definition"]["nodes"][0]["config"]) == (name, {"template": 2})
+    again = api("POST", f"/api/v1/workflows/{name}/test-runs", {"run_id": run["id"]})
+    assert api("GET", again.json()["status_url"]).json()["trigger"] == run["trigger"]
+    listed = api("GET", f"/api/v1/runs?workflow={name}&test=true").json()["items"]
+    assert sorted(it["id"] for it in listed) == sorted([run["id"], again.json()["run_id"]])
+    assert api("GET", f"/api/v1/runs?workflow={name}&test=false").json()["items"] == []
+    bad = api("POST", f"/api/v1/workflows/{name}/test-runs", {"pins": {"nobody": {"output": 1}}})
+    assert (bad.status_code, bad.json()["errors"][0]["path"]) == (422, "$.pins.nobody")
+    for wrong in ({"input": 1, "run_id": "x"}, {"inputs": 1}, {"pins": {"only": 1}}):
+        assert api("POST", f"/api/v1/workflows/{name}/test-runs", wrong).status_code == 400

@@ -162,3 +162,16 @@ def test_what_may_be_a_mistake_is_told_and_never_refused(meshhook: Meshhook, tmp
     assert (applied["name"], [it["code"] for it in applied["warnings"]]) == ("posting", ["unsafe-retry"])
     published = meshhook("workflow", "publish", "posting")
     assert (published.code, "unsafe-retry" in published.err) == (0, True)
+
+
+def test_a_draft_is_tried(meshhook: Meshhook, definition: Path, tmp_path: Path) -> None:
+    meshhook("workflow", "apply", "tried", str(definition))
+    output = tmp_path / "output.json"
+    output.write_text('{"total": 1}')
+    node = DEFINITION["nodes"][0]["id"]
+    begun = meshhook("workflow", "try", "tried", "--input", str(output), "--pin", f"{node}={output}", "--json").json
+    shown = meshhook("runs", "show", begun["run_id"], "--json").json
+    assert (shown["test"], shown["pinned"], shown["trigger"]["body"]) == (True, [node], {"total": 1})
+    assert "tried (test)" in meshhook("runs", "list", "--test").out
+    assert begun["run_id"] not in meshhook("runs", "list", "--no-test").out
+    assert "as in charge=charged.json" in meshhook("workflow", "try", "tried", "--pin", node).err

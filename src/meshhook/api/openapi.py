@@ -29,6 +29,7 @@ from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.evaluating import EvaluateWanted
 from meshhook.operations import OperationWanted
+from meshhook.testruns import TestRunWanted
 from meshhook.timetable import Timetable
 
 _SCHEMAS: Final = "#/components/schemas/"
@@ -101,6 +102,14 @@ class TakesInput(Operation):
     def __post_init__(self) -> None:
         media_type = OpenAPIMediaType(schema=Schema())
         self.request_body = RequestBody(required=False, content={"application/json": media_type})
+
+
+@dataclass
+class TakesTestRun(Operation):
+    """An operation whose body may say what a test run is started with."""
+
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(required=False, content=_body("TestRunWanted").content)
 
 
 @dataclass
@@ -340,6 +349,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             AcceptedBatch,
             ReceiptWrite,
             EvaluateWanted,
+            TestRunWanted,
         ],
         ref_template=_SCHEMAS + "{name}",
     )

@@ -40,6 +40,7 @@ from meshhook.api import (
     session,
     statistics,
     steps,
+    testruns,
     why,
     workflows,
 )
@@ -74,7 +75,14 @@ from meshhook.store import Pressure
 from meshhook.trial import Trials
 
 HANDLERS: Final = [
-    *(workflows.HANDLERS + manual.HANDLERS + schedules.HANDLERS + endpoints.HANDLERS + runs.HANDLERS),
+    *(
+        workflows.HANDLERS
+        + manual.HANDLERS
+        + testruns.HANDLERS
+        + schedules.HANDLERS
+        + endpoints.HANDLERS
+        + runs.HANDLERS
+    ),
     *(definitions.HANDLERS + control.HANDLERS + replaying.HANDLERS + lanes.HANDLERS),
     *(dead_letters.HANDLERS + operations.HANDLERS + why.HANDLERS + steps.HANDLERS),
     *(statistics.HANDLERS + overview.HANDLERS),

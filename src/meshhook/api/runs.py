@@ -11,7 +11,7 @@ from litestar.params import FromPath, QueryParameter
 
 from meshhook import history, listing
 from meshhook.api.shared import Caller, problems_of
-from meshhook.history import EVENTS_MAX, EventPage, RunDetail
+from meshhook.history import EVENTS_MAX, EventPage, RunDefinition, RunDetail
 from meshhook.listing import PAGE_MAX, TEXT_LENGTH_MAX, RunFilter, RunPage
 from meshhook.model import RunStatus
 
@@ -26,6 +26,7 @@ async def list_runs(
         list[str] | None, QueryParameter(description="Only runs of this workflow. May be repeated.")
     ] = None,
     endpoint: Annotated[str | None, QueryParameter(description="Only what came in at this endpoint.")] = None,
+    test: Annotated[bool | None, QueryParameter(description="Only test runs of drafts, or only the others.")] = None,
     since: Annotated[datetime | None, QueryParameter(description="Only what was accepted then or later.")] = None,
     until: Annotated[datetime | None, QueryParameter(description="Only what was accepted before.")] = None,
     q: Annotated[
@@ -40,7 +41,7 @@ async def list_runs(
 ) -> RunPage:
     """A page may be short, even empty, and still have a `next` (`cut_short`): go on with it until it is `null`."""
     wanted = RunFilter(
-        statuses=status or [], workflows=workflow or [], endpoint=endpoint, since=since, until=until, q=q
+        statuses=status or [], workflows=workflow or [], endpoint=endpoint, test=test, since=since, until=until, q=q
     )
     return await listing.runs(caller.database, caller.project_id, wanted, cursor=cursor, limit=limit)
 
@@ -49,6 +50,12 @@ async def list_runs(
 async def get_run(caller: NamedDependency[Caller], id: FromPath[str]) -> RunDetail:
     """Where a run stands, what started it, and what came of it."""
     return await history.run(caller.database, caller.project_id, id)
+
+
+@get("/api/v1/runs/{id:str}/definition", summary="Read what a run runs", responses=problems_of(404))
+async def get_run_definition(caller: NamedDependency[Caller], id: FromPath[str]) -> RunDefinition:
+    """The definition that the run is pinned to: that of its version, or what a test run was started with."""
+    return await history.definition(caller.database, caller.project_id, id)
 
 
 @get("/api/v1/runs/{id:str}/events", summary="Read the journal of a run", responses=problems_of(404))
@@ -62,4 +69,4 @@ async def get_events(
     return await history.events(caller.database, caller.project_id, id, after=after, limit=limit)
 
 
-HANDLERS = [list_runs, get_run, get_events]
+HANDLERS = [list_runs, get_run, get_run_definition, get_events]

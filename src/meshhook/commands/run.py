@@ -51,17 +51,17 @@ def start(
 
     async def begin(database: Database, project_id: int) -> tuple[Accepted, RunDetail | None]:
         made = await manual.start(Store(database), project_id, workflow, body, dedupe_key(key, None), keep=keep)
-        return made, await _end_of(database, project_id, made.run_id) if wait else None
+        return made, await end_of(database, project_id, made.run_id) if wait else None
 
     made, ended = ask(loaded, begin, project)
     if ended is None:
         _say_started(made, as_json)
     else:
-        _say_ended(ended, as_json)
+        say_ended(ended, as_json)
         raise typer.Exit(0 if ended.status == "completed" else 1)
 
 
-async def _end_of(database: Database, project_id: int, run_id: str) -> RunDetail:
+async def end_of(database: Database, project_id: int, run_id: str) -> RunDetail:
     """The run once it has ended; looked for rarely when it takes long."""
     pause_s = _LOOK_S_MIN
     while (run := await history.run(database, project_id, run_id)).status not in TERMINAL:
@@ -79,7 +79,7 @@ def _say_started(made: Accepted, as_json: bool) -> None:
         typer.echo(f"{made.run_id} is started. See what becomes of it: meshhook runs show {made.run_id}")
 
 
-def _say_ended(run: RunDetail, as_json: bool) -> None:
+def say_ended(run: RunDetail, as_json: bool) -> None:
     if as_json:
         say_json(run)
         return

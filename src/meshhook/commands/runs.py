@@ -58,6 +58,9 @@ def list_(
         list[str] | None, typer.Option(help="Only runs of this workflow; may be repeated.", show_default=False)
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="Only what came in here.", show_default=False)] = None,
+    test: Annotated[
+        bool | None, typer.Option("--test/--no-test", help="Only test runs, or only the others.", show_default=False)
+    ] = None,
     since: Annotated[datetime | None, typer.Option(help="Only what is not older (UTC).", show_default=False)] = None,
     until: Annotated[datetime | None, typer.Option(help="Only what is older (UTC).", show_default=False)] = None,
     search: Annotated[
@@ -81,6 +84,7 @@ def list_(
         statuses=[_checked(word) for word in status_ or []],
         workflows=workflow or [],
         endpoint=endpoint,
+        test=test,
         since=since,
         until=until,
         q=search,
@@ -90,8 +94,7 @@ def list_(
         say_json(page)
         return
     rows = (
-        (it.id, f"{it.workflow} v{it.version}", status(it.status), it.accepted_at, _took(it), _begun_by(it), _why(it))
-        for it in page.items
+        (it.id, _run_of(it), status(it.status), it.accepted_at, _took(it), _begun_by(it), _why(it)) for it in page.items
     )
     table("id", "workflow", "status", "accepted", "took", "begun by", "error", rows=rows, empty="No runs.")
     if page.next is not None:
@@ -117,6 +120,10 @@ def _checked(word: str) -> RunStatus:
     return cast(RunStatus, word)
 
 
+def _run_of(run: Run) -> str:
+    return f"{run.workflow} (test)" if run.version is None else f"{run.workflow} v{run.version}"
+
+
 def _begun_by(run: ListedRun) -> str | None:
     """The endpoint of a webhook, else what it was."""
     return run.endpoint or (run.origin.kind if run.origin is not None else None)
@@ -140,7 +147,8 @@ def show(loaded: Loaded, id: Id, project: Project = DEFAULT, as_json: Json = Fal
     facts(
         [
             ("run", run.id),
-            ("workflow", f"{run.workflow} v{run.version}"),
+            ("workflow", _run_of(run)),
+            *([("pinned", ", ".join(run.pinned))] if run.pinned else []),
             ("status", status(run.status)),
             ("endpoint", run.endpoint),
             ("key", run.delivery_key),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from meshhook import catalog, drafts, linting
 from meshhook.catalog import Version, Workflow, WorkflowDetail
+from meshhook.commands import testrun
 from meshhook.commands.answers import (
     DEFAULT,
     Project,
@@ -39,6 +40,9 @@ Name = Annotated[str, typer.Argument(help="Name of the workflow.")]
 _WINDOW = 100  # letters of a line that are shown
 
 app = typer.Typer(help="Check, save, publish and read workflows.", no_args_is_help=True)
+
+
+testrun.register(app)
 
 
 @app.command()

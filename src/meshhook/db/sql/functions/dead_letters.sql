@@ -1,4 +1,5 @@
--- bury: these runs have failed; in the transaction that says so in their journals.
+-- bury: these runs have failed; in the transaction that says so in their journals. A test run that fails is
+-- nothing anybody has to deal with.
 CREATE OR REPLACE FUNCTION meshhook.bury(
     p_shard smallint, p_run_ids uuid[], p_nodes text[], p_types text[], p_reasons text[]
 ) RETURNS void
@@ -13,6 +14,7 @@ BEGIN
     SELECT p_shard, r.id, r.project_id, r.workflow_id, r.finished_at, u.node, u.type, u.reason
     FROM (SELECT unnest(p_run_ids) AS run_id, unnest(p_nodes) AS node, unnest(p_types) AS type, unnest(p_reasons) AS reason) u
     JOIN meshhook.runs r ON r.shard = p_shard AND r.id = u.run_id
+    WHERE NOT EXISTS (SELECT FROM meshhook.versions v WHERE v.test_run = r.id)
     ON CONFLICT DO NOTHING;
 END $$;
 

@@ -6,7 +6,7 @@
 -- statistics, it would rather read and sort all of it.
 CREATE OR REPLACE FUNCTION meshhook.runs_page(
     p_shard smallint, p_before uuid, p_from uuid, p_project_id int, p_statuses text[], p_workflow_ids int[], p_endpoint_id int,
-    p_limit int
+    p_test boolean, p_limit int
 ) RETURNS TABLE (id uuid)
 LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
@@ -26,6 +26,7 @@ BEGIN
             AND (p_statuses IS NULL OR scanned.status = ANY (v_statuses))
             AND (p_workflow_ids IS NULL OR scanned.workflow_id = ANY (p_workflow_ids))
             AND (p_endpoint_id IS NULL OR scanned.endpoint_id = p_endpoint_id)
+            AND (p_test IS NULL OR p_test = EXISTS (SELECT FROM meshhook.versions v WHERE v.test_run = scanned.id))
     ORDER BY scanned.id DESC
     LIMIT p_limit;
 END $$;

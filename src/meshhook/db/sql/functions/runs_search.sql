@@ -6,7 +6,7 @@
 --   p_typed  as somebody typed it;  p_text  the same as it stands within a string of JSON
 CREATE OR REPLACE FUNCTION meshhook.runs_search(
     p_shard smallint, p_before uuid, p_from uuid, p_project_id int, p_statuses text[], p_workflow_ids int[], p_endpoint_id int,
-    p_typed text, p_text text, p_limit int, p_runs int, p_bytes bigint
+    p_test boolean, p_typed text, p_text text, p_limit int, p_runs int, p_bytes bigint
 ) RETURNS TABLE (id uuid, is_end boolean)
 LANGUAGE plpgsql STABLE
 SET plan_cache_mode = force_generic_plan
@@ -32,7 +32,8 @@ BEGIN
                r.project_id = p_project_id
                AND (p_statuses IS NULL OR r.status = ANY (v_statuses))
                AND (p_workflow_ids IS NULL OR r.workflow_id = ANY (p_workflow_ids))
-               AND (p_endpoint_id IS NULL OR r.endpoint_id = p_endpoint_id) AS passes
+               AND (p_endpoint_id IS NULL OR r.endpoint_id = p_endpoint_id)
+               AND (p_test IS NULL OR p_test = EXISTS (SELECT FROM meshhook.versions v WHERE v.test_run = r.id)) AS passes
         FROM meshhook.runs r
         WHERE r.shard = p_shard AND r.id < p_before AND r.id >= p_from
         ORDER BY r.id DESC

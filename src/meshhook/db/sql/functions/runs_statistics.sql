@@ -6,6 +6,7 @@
 -- figures are exact. From a longer one a page is taken at random out of each part of equal length, and counts are multiplied by that
 -- length: `share` is the part that was read. Not from the beginning of each part, nor so many rows from each: schedules fire at full
 -- minutes, and bursts would be counted for the quiet time behind them.
+-- Test runs of drafts do not count.
 --   p50_s, p95_s, p99_s  from acceptance to end, of runs that completed or failed
 CREATE OR REPLACE FUNCTION meshhook.runs_statistics(
     p_project_id int, p_workflow_id int, p_since timestamptz, p_bucket_ms bigint, p_buckets int, p_by_workflow boolean, p_blocks int
@@ -31,7 +32,8 @@ DECLARE
     v_part    text;
     v_first   bigint;
     v_count   bigint;
-    v_passing text := 'r.id >= $1 AND r.id < $2 AND r.project_id = $3 AND ($4::int IS NULL OR r.workflow_id = $4)';
+    v_passing text := 'r.id >= $1 AND r.id < $2 AND r.project_id = $3 AND ($4::int IS NULL OR r.workflow_id = $4)
+                       AND NOT EXISTS (SELECT FROM meshhook.versions v WHERE v.test_run = r.id)';
     v_looked  text;
 BEGIN
     FOR v_part IN
