@@ -177,14 +177,21 @@ async def test_no_flipped_bit_of_a_cursor_goes_unseen(opened: Database, sql: Con
 async def test_a_page_reads_only_its_rows_before_there_are_statistics(opened: Database, sql: Connection) -> None:
     version = await publish(opened, "work")
     ids = await make_runs(sql, version, 50_000)
-    page = "SELECT * FROM meshhook.runs_page(0::smallint, $1, $2, 0, {}, NULL, NULL, 51)"
-    assert await reads(sql, page.format("NULL"), LAST, FIRST) < 300
-    assert await reads(sql, page.format("NULL"), ids[40_000], FIRST) < 300
-    assert await reads(sql, page.format("NULL"), LAST, ids[51]) < 300
-    assert await reads(sql, page.format("'{failed}'"), LAST, FIRST) < 600
+    page = "SELECT * FROM meshhook.runs_page(0::smallint, $1, $2, 0, {}, NULL, NULL, {}, 51)"
+    assert await reads(sql, page.format("NULL", "NULL"), LAST, FIRST) < 300
+    assert await reads(sql, page.format("NULL", "NULL"), ids[40_000], FIRST) < 300
+    assert await reads(sql, page.format("NULL", "NULL"), LAST, ids[51]) < 300
+    assert await reads(sql, page.format("'{failed}'", "NULL"), LAST, FIRST) < 600
+    assert await reads(sql, page.format("NULL", "false"), LAST, FIRST) < 400
+    assert (
+        await reads(sql, page.format("NULL", "true"), LAST, FIRST) < 15_000
+    )  # whether it is one, for each it looks at
     assert await reads(sql, "SELECT meshhook.runs_scanned(0::smallint, $1, $2)", LAST, FIRST) < 600
     assert await reads(sql, listing._LISTED, [0] * 50, ids[30_000:30_050]) < 1_000
-    assert await reads(sql, listing._SEARCH, 0, LAST, FIRST, 0, None, None, None, "x", "x", 51, 200, 1_000_000) < 4_000
+    assert (
+        await reads(sql, listing._SEARCH, 0, LAST, FIRST, 0, None, None, None, None, "x", "x", 51, 200, 1_000_000)
+        < 4_000
+    )
     assert await reads(sql, history._RUN, 0, ids[7], 0) < 100
     assert await reads(sql, history._EVENTS, 0, ids[7], 0, 0, 1_000) < 100
 

@@ -26,7 +26,8 @@ BEGIN
             AND (p_statuses IS NULL OR scanned.status = ANY (v_statuses))
             AND (p_workflow_ids IS NULL OR scanned.workflow_id = ANY (p_workflow_ids))
             AND (p_endpoint_id IS NULL OR scanned.endpoint_id = p_endpoint_id)
-            AND (p_test IS NULL OR p_test = EXISTS (SELECT FROM meshhook.versions v WHERE v.test_run = scanned.id))
+            AND (p_test IS NULL OR p_test = (scanned.id IN (
+                SELECT v.test_run FROM meshhook.versions v WHERE v.test_run >= p_from AND v.test_run < p_before)))
     ORDER BY scanned.id DESC
     LIMIT p_limit;
 END $$;

@@ -33,7 +33,8 @@ BEGIN
                AND (p_statuses IS NULL OR r.status = ANY (v_statuses))
                AND (p_workflow_ids IS NULL OR r.workflow_id = ANY (p_workflow_ids))
                AND (p_endpoint_id IS NULL OR r.endpoint_id = p_endpoint_id)
-               AND (p_test IS NULL OR p_test = EXISTS (SELECT FROM meshhook.versions v WHERE v.test_run = r.id)) AS passes
+               AND (p_test IS NULL OR p_test = (r.id IN (
+                   SELECT v.test_run FROM meshhook.versions v WHERE v.test_run >= p_from AND v.test_run < p_before))) AS passes
         FROM meshhook.runs r
         WHERE r.shard = p_shard AND r.id < p_before AND r.id >= p_from
         ORDER BY r.id DESC
