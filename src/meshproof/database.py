@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,35 +23,38 @@ def shard_of(run_id: str) -> int:
 
 
 class Reader:
-    """A read-only connection."""
+    """A read-only connection. Several may ask at once: each has his turn, for a connection does one thing at a time."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._turn = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
         self.transactions = 0
         """How many transactions this has cost the database: they are not the engine's."""
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[asyncpg.Connection[Any]]:
-        """One transaction in which every statement sees the same rows. Raises one of ERRORS."""
-        connection = await self._connected()
-        self.transactions += 1
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield connection
-        except ERRORS:
-            self.drop()
-            raise
+        """One transaction in which every statement sees the same rows; nobody else has a turn in it. Raises one of ERRORS."""
+        async with self._turn:
+            connection = await self._connected()
+            self.transactions += 1
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    yield connection
+            except ERRORS:
+                self.drop()
+                raise
 
     async def fetch(self, query: str, *values: object, timeout: float | None = None) -> list[asyncpg.Record]:
         """The rows of one statement, which is one snapshot. Raises one of ERRORS."""
-        connection = await self._connected()
-        self.transactions += 1
-        try:
-            return await connection.fetch(query, *values, timeout=timeout)
-        except ERRORS:
-            self.drop()
-            raise
+        async with self._turn:
+            connection = await self._connected()
+            self.transactions += 1
+            try:
+                return await connection.fetch(query, *values, timeout=timeout)
+            except ERRORS:
+                self.drop()
+                raise
 
     def drop(self) -> None:
         """Give the connection up; the next use opens another."""

@@ -18,6 +18,7 @@ from meshproof.analysis.breaking import (
     recovered,
 )
 from meshproof.analysis.climb import Climb, Reached, next_rate, steps_up, way_down
+from meshproof.profiles.stress import Count, goodput_between
 
 CLIMB = Climb(start=100.0, factor=2.0, top=6_400.0)
 MACHINE = Machine(cores=2, apis=1, workers=1)
@@ -54,6 +55,13 @@ def test_the_climb_ends_where_the_generator_does() -> None:
     up, why = climbed(1e9)
     assert ([step.rate for step in up][-1], why) == (6_400, "top")
     assert len(up) == steps_up(CLIMB) == 7
+
+
+def test_a_database_that_does_not_answer_makes_no_step_look_better() -> None:
+    # 300,000 runs had ended before: they are not those of the two seconds that were to be looked at.
+    before, after = Count(1_000_000, 300_000), Count(3_000_000, 304_000)
+    assert goodput_between(before, after) == 2_000.0
+    assert goodput_between(None, after) == goodput_between(before, None) == goodput_between(before, before) == 0.0
 
 
 def step(number: int, way: str, rate: float, goodput: float, **more: object) -> Step:

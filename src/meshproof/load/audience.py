@@ -29,7 +29,9 @@ from meshproof.sse import Parser
 from meshproof.watcher import READ_BYTES, RETRY_S, SLOW_BYTES, SLOW_PAUSE_S, Address
 
 BEGIN_S_MAX: Final = 60.0
-CATCH_UP_S_MAX: Final = 30.0
+QUIET_S_MAX: Final = 30.0
+"""When somebody lacks something and nobody is told anything for so long, it is not coming any more."""
+
 LOOK_S: Final = 0.2
 FEW: Final = 20
 
@@ -142,15 +144,10 @@ class House:
         self._tasks += [asyncio.create_task(self._take_up_runs(person)) for person in self._of_runs]
 
     async def close(self) -> None:
-        """Wait until all that is stored was told, for as long as that may take; then end all, and write down who they were."""
+        """Wait until all that is stored was told, as long as anything is; then end all, and write down who they were."""
         for person in self._people:
             person.hurried = True
-        with suppress(TimeoutError, *ERRORS):
-            async with asyncio.timeout(CATCH_UP_S_MAX):
-                rows = await self._reader.fetch(statement("watched_counts"), self._places)
-                stored = {row["workflow"]: row["events"] for row in rows}
-                while any(person.told < stored.get(self._plan.place(person.of), 0) for person in self._of_workflows):
-                    await asyncio.sleep(LOOK_S)
+        await self._all_told()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -158,6 +155,24 @@ class House:
             for person in self._people:
                 people.add_json(self._line(person))
         self._ledger.close()
+
+    async def _all_told(self) -> None:
+        told, since = -1, time.monotonic()
+        while time.monotonic() - since < QUIET_S_MAX:
+            with suppress(
+                *ERRORS
+            ):  # of a database that does not answer nobody knows how many there are: it is asked again
+                if not await self._is_anybody_behind():
+                    return
+            if (now := sum(person.told for person in self._of_workflows)) > told:
+                told, since = now, time.monotonic()
+            await asyncio.sleep(LOOK_S)
+
+    async def _is_anybody_behind(self) -> bool:
+        """Whether more is stored of a workflow than somebody was told who watches it. Raises one of ERRORS."""
+        rows = await self._reader.fetch(statement("watched_counts"), self._places)
+        stored = {row["workflow"]: row["events"] for row in rows}
+        return any(person.told < stored.get(self._plan.place(person.of), 0) for person in self._of_workflows)
 
     async def _take_up_runs(self, person: Subscriber) -> None:
         """One run after the other, from its first event to its last; which ones is drawn from those that are new."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from meshproof import scenarios
 from meshproof.analysis.climb import Climb, Reached, Turn, next_rate, way_down
-from meshproof.database import ERRORS
+from meshproof.database import ERRORS, Reader
 from meshproof.display import Display
 from meshproof.load.generator import CALIBRATION_IN_FLIGHT
 from meshproof.load.shape import Piece
@@ -52,11 +54,8 @@ async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result
     await write_plan(settings, plan, display)
     trial = replace(plan, course=(), levels=(Level(CALIBRATION_IN_FLIGHT, CALIBRATION_ATTEMPTS),))
     async with session(settings, plan, display, reaper, trial=trial) as under_way:
-        pilot = Pilot(under_way, climb_of(settings, under_way))
-        async with watch_waits(under_way), flames(under_way):
-            what = (
-                f"Raising the load of {settings.scenario} from {settings.rate:,g}/s, times {settings.factor:g} a step"
-            )
+        what = f"Raising the load of {settings.scenario} from {settings.rate:,g}/s, times {settings.factor:g} a step"
+        async with _pilot(under_way, climb_of(settings, under_way)) as pilot, watch_waits(under_way), flames(under_way):
             driven = await drive(under_way, what, pilot.fly, stepped=True)
         made = replace(settings, rates=tuple(step.rate for step in pilot.up))
         await write_plan(made, under_way.plan, display, {"stress": pilot.document()})
@@ -114,12 +113,28 @@ def runs_share(scenario: str) -> float:
     return sum(parts[name] * weight for name, weight in blend.items()) / sum(blend.values())
 
 
+class Count(NamedTuple):
+    """How many runs had ended by a moment."""
+
+    at_us: int
+    ended: int
+
+
+def goodput_between(began: Count | None, ended: Count | None) -> float:
+    """Runs that ended a second; none where the database did not answer, since nobody has seen one end."""
+    if began is None or ended is None or ended.at_us <= began.at_us:
+        return 0.0
+    return (ended.ended - began.ended) * 1e6 / (ended.at_us - began.at_us)
+
+
 @dataclass
 class Pilot:
     """Says how the load goes on, while it goes on."""
 
     run: Session
     climb: Climb
+    reader: Reader
+    """Its own: the next rate must be told in time, whatever others are asking."""
     up: list[Reached] = field(default_factory=list)
     down: list[Reached] = field(default_factory=list)
     turned: Turn = "top"
@@ -175,20 +190,27 @@ class Pilot:
         await _until(begins_s + SETTLE_SHARE * step_s)
         began = await self._ended()
         await _until(begins_s + step_s - TOLD_BEFORE_S)
-        ended = await self._ended()
-        seconds = (ended[0] - began[0]) / 1e6
-        goodput = (ended[1] - began[1]) / seconds if seconds > 0 else 0.0
+        goodput = goodput_between(began, await self._ended())
         reached = Reached(rate, rate * self._share, goodput)
         self.run.display.note(f"{rate:,.0f}/s: {reached.share:.0%} done")
         return reached
 
-    async def _ended(self) -> tuple[int, int]:
-        """How many runs have ended; of a database that does not answer, none."""
+    async def _ended(self) -> Count | None:
+        """How many runs have ended; None when the database does not answer."""
         try:
-            (row,) = await self.run.reader.fetch(statement("ended"), self.run.endpoints)
+            (row,) = await self.reader.fetch(statement("ended"), self.run.endpoints)
         except ERRORS:
-            return now_us(), 0
-        return int(row["at_us"]), int(row["ended"])
+            return None
+        return Count(int(row["at_us"]), int(row["ended"]))
+
+
+@asynccontextmanager
+async def _pilot(run: Session, climb: Climb) -> AsyncIterator[Pilot]:
+    reader = Reader(run.target.dsn)
+    try:
+        yield Pilot(run, climb, reader)
+    finally:
+        await reader.close()
 
 
 async def _until(moment_s: float) -> None:
