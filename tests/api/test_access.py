@@ -224,3 +224,14 @@ def test_what_is_of_the_whole_installation_is_for_operators(
     assert (told.json()["installation"], told.json()["project"]["backlog"]["live"]) == (None, 0)
     refused = theirs("GET", "/api/v1/doctor")
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-operator")
+
+
+def test_a_page_runs_nothing_but_what_the_server_sends(server: Server) -> None:
+    headers = httpx.get(f"{server.url}/runs", headers={"accept": "text/html"}).headers
+    rules = dict(rule.strip().split(" ", 1) for rule in headers["content-security-policy"].split(";"))
+    own = dict.fromkeys(("default-src", "script-src", "connect-src", "font-src", "form-action"), "'self'")
+    none = dict.fromkeys(("object-src", "base-uri", "frame-ancestors"), "'none'")
+    assert rules.items() >= (own | none).items()
+    assert not [name for name, sources in rules.items() if "unsafe" in sources and name != "style-src"]
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert "access-control-allow-origin" not in headers

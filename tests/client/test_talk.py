@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_origin
 
 import httpx
 import msgspec
 import pytest
 
 from meshhook.client import Client, ProblemAnswered, ServerUnreachable, UnexpectedAnswer
+from meshhook.client.answers import RunDetail
 from meshhook.client.operation import Answer, Event, Request
 from meshhook.client.talk import Act, Item, Open, Patience, Pause, Read, Send, Talk, each, exchange, follow, wait
 
 PATIENCE = Patience(retries=3, pause_s_max=30.0)
-RUN = {
-    "id": "r",
-    "workflow": "w",
-    "version": 1,
-    "status": "completed",
-    "endpoint": None,
-    "delivery_key": None,
-    "epoch": 1,
-    "accepted_at": "2025-01-01T00:00:00Z",
-    "finished_at": None,
-    "duration_s": None,
-    "origin": None,
-    "trigger": {},
-    "output": 7,
-    "error": None,
-}
+
+
+def sample(answer: Any) -> dict[str, Any]:
+    """An answer of this class with something in every member that it must have."""
+    plain = {"str": "text", "int": 1, "float": 1.0, "bool": True, "datetime": "2025-01-01T00:00:00Z"}
+    return {
+        field.name: plain.get(getattr(field.type, "__name__", ""), [] if get_origin(field.type) is list else None)
+        for field in msgspec.structs.fields(answer)
+        if field.required
+    }
+
+
+RUN = sample(RunDetail) | {"status": "completed", "output": 7}
 GET = Client.get_run.request("r")
 POST = Client.publish.request("w")
 KEYED = Client.start_run.request("w", {"a": 1})
@@ -112,17 +110,9 @@ def test_an_answer_is_what_the_call_says_it_is() -> None:
     ],
 )
 def test_what_is_sent_again(request_: Request, failure: Any, again: bool) -> None:
-    accepted = {"run_id": "r", "status_url": "u", "duplicate": False}
-    fine = {GET.path: RUN, KEYED.path: accepted}.get(
-        request_.path,
-        {"name": "w", "version": 1, "version_id": 1, "created_at": "2025-01-01T00:00:00Z", "warnings": []}
-        | PUBLISHED_TOO,
-    )
+    fine = sample(request_.answer)
     count, result = sent(request_, failure, good(fine))
     assert (count, isinstance(result, Exception)) == ((2, False) if again else (1, True)), result
-
-
-PUBLISHED_TOO: dict[str, Any] = {"note": None, "published_by": None}
 
 
 def test_it_is_sent_again_so_often_and_no_more() -> None:

@@ -282,7 +282,8 @@ class Lanes(_Answer, frozen=True, kw_only=True):
 class ListedRun(_Answer, frozen=True, kw_only=True):
     id: str
     workflow: str
-    version: int
+    version: int | None
+    test: bool
     status: str
     endpoint: str | None
     delivery_key: str | None
@@ -430,10 +431,17 @@ class Refused(_Answer, frozen=True, kw_only=True):
     runs: list[str]
 
 
+class RunDefinition(_Answer, frozen=True, kw_only=True):
+    workflow: str
+    version: int | None
+    definition: dict[str, Any]
+
+
 class RunDetail(_Answer, frozen=True, kw_only=True):
     id: str
     workflow: str
-    version: int
+    version: int | None
+    test: bool
     status: str
     endpoint: str | None
     delivery_key: str | None
@@ -442,6 +450,7 @@ class RunDetail(_Answer, frozen=True, kw_only=True):
     finished_at: datetime | None
     duration_s: float | None
     origin: Origin | None
+    pinned: list[str]
     trigger: Any
     output: Any
     error: Any
@@ -595,6 +604,11 @@ class TableState(_Answer, frozen=True, kw_only=True):
     bytes: int
     rows: int
     dead_rows: int
+
+
+class TestRunBegun(_Answer, frozen=True, kw_only=True):
+    run_id: str
+    status_url: str
 
 
 class Told(_Answer, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from meshhook.client.answers import (
     PublishedVersion,
     Ready,
     Redeemed,
+    RunDefinition,
     RunDetail,
     RunPage,
     SavedWorkflow,
@@ -46,6 +47,7 @@ from meshhook.client.answers import (
     Statistics,
     StepDetail,
     StepPage,
+    TestRunBegun,
     Told,
     Trial,
     Validation,
@@ -147,6 +149,26 @@ class Calls:
         """Start a run by hand.
 
         The body is the `input` of the run: any JSON, or nothing. Answered when the run is stored, not when it is done.
+        """
+
+    @call("POST", "/api/v1/workflows/{name}/test-runs")
+    def start_test_run(
+        self,
+        name: str,
+        *,
+        input: Any = UNSET,
+        trigger: Any = UNSET,
+        run_id: str | UnsetType | None = UNSET,
+        definition: Any | UnsetType | None = UNSET,
+        pins: Any = UNSET,
+    ) -> TestRunBegun:
+        """Try the draft.
+
+        A real run of the draft, or of a `definition`. Answered when it is stored, not when it is done.
+
+        It waits for no limit of the workflow, and is no dead letter when it fails. What it calls is called: pin a node
+        to keep it from
+        doing its work.
         """
 
     @call("GET", "/api/v1/schedules/{name}")
@@ -264,7 +286,11 @@ class Calls:
         Nothing comes in there any more. Its runs stay, and those that live go on.
         """
 
-    @call("GET", "/api/v1/runs", query=("status", "workflow", "endpoint", "since", "until", "q", "cursor", "limit"))
+    @call(
+        "GET",
+        "/api/v1/runs",
+        query=("status", "workflow", "endpoint", "test", "since", "until", "q", "cursor", "limit"),
+    )
     def list_runs(
         self,
         *,
@@ -273,6 +299,7 @@ class Calls:
         | None = None,
         workflow: str | Sequence[str] | None = None,
         endpoint: str | None = None,
+        test: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         q: str | None = None,
@@ -289,6 +316,13 @@ class Calls:
         """Read a run.
 
         Where a run stands, what started it, and what came of it.
+        """
+
+    @call("GET", "/api/v1/runs/{id}/definition")
+    def get_run_definition(self, id: str) -> RunDefinition:
+        """Read what a run runs.
+
+        The definition that the run is pinned to: that of its version, or what a test run was started with.
         """
 
     @call("GET", "/api/v1/runs/{id}/events", query=("after", "limit"))
