@@ -31,7 +31,7 @@ class Check(msgspec.Struct, frozen=True):
     name: str
     status: Literal["ok", "warn", "fail"]
     found: str
-    advice: str = ""
+    advice: str
 
 
 def judge_disk(folder: Path, free_bytes: int) -> Check:
@@ -40,7 +40,7 @@ def judge_disk(folder: Path, free_bytes: int) -> Check:
         return Check("disk", "fail", found, "Postgres stops when the disk is full: make room now.")
     if free_bytes < DISK_BYTES_WARN:
         return Check("disk", "warn", found, "Up to 4 GiB go to the write-ahead log alone: make room.")
-    return Check("disk", "ok", found)
+    return Check("disk", "ok", found, "")
 
 
 def judge(health: Health, backlog_max: int, retention_days: int = 0) -> Iterator[Check]:
@@ -48,7 +48,7 @@ def judge(health: Health, backlog_max: int, retention_days: int = 0) -> Iterator
     if health.queue is None:
         yield Check("schema", "fail", f"{len(health.pending)} migrations missing", "Run `meshhook migrate`.")
         return
-    yield Check("schema", "ok", "up to date")
+    yield Check("schema", "ok", "up to date", "")
     yield from judge_queue(health.queue, backlog_max)
     if health.days is None:
         yield Check("days", "fail", "none", "Runs can't be stored: run `meshhook migrate`.")
@@ -63,20 +63,20 @@ def judge_server(server: Server, holders: list[Holder]) -> Iterator[Check]:
     if server.version < 150_000:
         yield Check("database", "fail", found, "Use Postgres 15 or newer.")
     else:
-        yield Check("database", "ok", found)
+        yield Check("database", "ok", found, "")
 
     found = f"{server.connections} of {server.connections_max} in use"
     if server.connections > CONNECTIONS_SHARE_WARN * server.connections_max:
         yield Check("connections", "warn", found, "Raise max_connections, or put a pooler in front.")
     else:
-        yield Check("connections", "ok", found)
+        yield Check("connections", "ok", found, "")
 
     # Run ids and logs carry our clock; leases and timers use the database's alone, so nothing breaks.
     found = f"{server.clock_ahead_s:+.3f} s from ours"
     if abs(server.clock_ahead_s) > CLOCK_S_WARN + server.round_trip_s / 2:
         yield Check("clock", "warn", found, "Set both clocks by NTP: times in logs and run ids are off.")
     else:
-        yield Check("clock", "ok", found)
+        yield Check("clock", "ok", found, "")
 
     old = [holder for holder in holders if holder.age_s is None or holder.age_s > TRANSACTION_S_WARN]
     found = f"oldest open for {server.oldest_transaction_s:.0f} s"
@@ -91,13 +91,13 @@ def judge_server(server: Server, holders: list[Holder]) -> Iterator[Check]:
             "transactions", "warn", found, "It keeps dead rows from being removed: find it in pg_stat_activity."
         )
     else:
-        yield Check("transactions", "ok", found)
+        yield Check("transactions", "ok", found, "")
 
 
 def judge_queue(queue: Queue, backlog_max: int) -> Iterator[Check]:
     found = f"{queue.workers_alive} alive"
     if queue.workers_alive:
-        yield Check("workers", "ok", found)
+        yield Check("workers", "ok", found, "")
     elif queue.live_runs:
         yield Check("workers", "fail", f"{found}, {queue.live_runs:,} runs wait", "Start `meshhook work`.")
     else:
@@ -109,13 +109,13 @@ def judge_queue(queue: Queue, backlog_max: int) -> Iterator[Check]:
     elif queue.live_runs > BACKLOG_SHARE_WARN * backlog_max:
         yield Check("backlog", "warn", found, "Start more workers before deliveries are refused.")
     else:
-        yield Check("backlog", "ok", found)
+        yield Check("backlog", "ok", found, "")
 
     found = f"the longest wait is {max(0.0, queue.oldest_due_s):.1f} s"
     if queue.oldest_due_s > DUE_S_WARN:
         yield Check("lateness", "warn", found, "Workers do not keep up: start more, or see what they say.")
     else:
-        yield Check("lateness", "ok", found)
+        yield Check("lateness", "ok", found, "")
 
     found = f"{queue.tasks_dead:,} dead rows in tasks, {queue.tasks_bytes / 1024**2:.1f} MiB"
     if queue.tasks_dead > DEAD_WARN:
@@ -123,7 +123,7 @@ def judge_queue(queue: Queue, backlog_max: int) -> Iterator[Check]:
             "bloat", "warn", found, "Autovacuum is behind: look for old transactions, then VACUUM meshhook.tasks."
         )
     else:
-        yield Check("bloat", "ok", found)
+        yield Check("bloat", "ok", found, "")
 
 
 def judge_days(days: Days, retention_days: int) -> Iterator[Check]:
@@ -135,7 +135,7 @@ def judge_days(days: Days, retention_days: int) -> Iterator[Check]:
     elif days.days_ahead < DAYS_AHEAD_WARN:
         yield Check("days", "warn", found, "Workers prepare seven: start one, or see what it says.")
     else:
-        yield Check("days", "ok", found)
+        yield Check("days", "ok", found, "")
 
     kept_for = f"{retention_days} days" if retention_days else "ever"
     found = f"oldest {days.oldest_days} days ago, {days.bytes / 1024**3:.1f} GiB in all, kept for {kept_for}"
@@ -151,4 +151,4 @@ def judge_days(days: Days, retention_days: int) -> Iterator[Check]:
             "retention", "warn", f"{found}; {days.begun} half way out", "Somebody reads old days: see transactions."
         )
     else:
-        yield Check("retention", "ok", found)
+        yield Check("retention", "ok", found, "")

@@ -73,6 +73,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ANY: Final = RunFilter()
+_WEBHOOK: Final = Origin(kind="webhook", run_id=None, step=None)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,7 +254,7 @@ def _listed(row: Row) -> ListedRun:
         **values,
         test=row["version"] is None,
         duration_s=duration_s(row["accepted_at"], row["finished_at"]),
-        origin=origin_in(head) if head is not None else Origin(kind="webhook") if row["endpoint"] is not None else None,
+        origin=origin_in(head) if head is not None else _WEBHOOK if row["endpoint"] is not None else None,
         failure=_failure(*error) if error[0] is not None else _failure_in(ending),
     )
 

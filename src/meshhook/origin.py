@@ -27,8 +27,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kind: OriginKind
-    run_id: UUID | None = None
-    step: str | None = None
+    run_id: UUID | None
+    step: str | None
 
 
 def origin_of(accepted: Mapping[str, Any]) -> Origin:
@@ -37,11 +37,11 @@ def origin_of(accepted: Mapping[str, Any]) -> Origin:
         case {"resumes": {"run_id": run_id, "from": step}}:
             return Origin(kind="resumption", run_id=UUID(run_id), step=step)
         case {"replay_of": run_id}:
-            return Origin(kind="replay", run_id=UUID(run_id))
+            return Origin(kind="replay", run_id=UUID(run_id), step=None)
         case {"parent": {"run_id": run_id, "node": step}}:
             return Origin(kind="workflow", run_id=UUID(run_id), step=step)
         case _:
-            return Origin(kind=_KINDS.get(accepted.get("source", ""), "webhook"))
+            return Origin(kind=_KINDS.get(accepted.get("source", ""), "webhook"), run_id=None, step=None)
 
 
 def origin_in(head: str) -> Origin | None:

@@ -27,6 +27,9 @@ _NOTHING: Final = msgspec.Raw(b"null")
 StepStatus = Literal["pending", "running", "waiting", "completed", "failed", "skipped", "cancelled"]
 
 
+WaitKind = Literal["timer", "event", "run"]
+
+
 class Payload(msgspec.Struct, kw_only=True):
     """What went into a step or came out of it: ``value``, or, when it is ``truncated``, the ``beginning`` of its JSON text.
 
@@ -34,9 +37,9 @@ class Payload(msgspec.Struct, kw_only=True):
     """
 
     bytes: int
-    truncated: bool = False
-    value: Any = None
-    beginning: str | None = None
+    truncated: bool
+    value: Any
+    beginning: str | None
 
 
 class CallAttempt(msgspec.Struct, kw_only=True):
@@ -47,11 +50,11 @@ class CallAttempt(msgspec.Struct, kw_only=True):
 
     number: int
     started_at: datetime
-    ended_at: datetime | None = None
-    outcome: Literal["under_way", "succeeded", "failed", "unknown"] = "under_way"
-    sent: Literal["yes", "no", "unknown"] | None = None
-    error: Any = None
-    retry_at: datetime | None = None
+    ended_at: datetime | None
+    outcome: Literal["under_way", "succeeded", "failed", "unknown"]
+    sent: Literal["yes", "no", "unknown"] | None
+    error: Any
+    retry_at: datetime | None
 
 
 class StepWait(msgspec.Struct, kw_only=True):
@@ -60,24 +63,24 @@ class StepWait(msgspec.Struct, kw_only=True):
     ``event`` and ``key`` belong to the kind ``event``; ``run_id``, ``workflow`` and ``run_status`` (its end) to the kind ``run``.
     """
 
-    kind: Literal["timer", "event", "run"]
+    kind: WaitKind
     since: datetime
-    until: datetime | None = None
-    ended_at: datetime | None = None
-    event: str | None = None
-    key: str | None = None
-    run_id: str | None = None
-    workflow: str | None = None
-    run_status: str | None = None
+    until: datetime | None
+    ended_at: datetime | None
+    event: str | None
+    key: str | None
+    run_id: str | None
+    workflow: str | None
+    run_status: str | None
 
 
 class LoopProgress(msgspec.Struct, kw_only=True):
     """How far a loop is: of ``count`` items ``begun`` have begun, and ``done`` are over, ``failed`` of these with an error."""
 
     count: int
-    begun: int = 0
-    done: int = 0
-    failed: int = 0
+    begun: int
+    done: int
+    failed: int
 
 
 class Step(msgspec.Struct, kw_only=True):
@@ -95,19 +98,19 @@ class Step(msgspec.Struct, kw_only=True):
     path: str
     node: str
     type: str
-    status: StepStatus = "pending"
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    port: str | None = None
-    taken_over: bool = False
-    deadline_at: datetime | None = None
-    input_from: list[str] = []
-    attempts: list[CallAttempt] = []
-    waits: list[StepWait] = []
-    loop: LoopProgress | None = None
-    input: Payload | None = None
-    output: Payload | None = None
-    error: Any = None
+    status: StepStatus
+    started_at: datetime | None
+    ended_at: datetime | None
+    port: str | None
+    taken_over: bool
+    deadline_at: datetime | None
+    input_from: list[str]
+    attempts: list[CallAttempt]
+    waits: list[StepWait]
+    loop: LoopProgress | None
+    input: Payload | None
+    output: Payload | None
+    error: Any
 
 
 class Iteration(msgspec.Struct, kw_only=True):
@@ -350,7 +353,7 @@ class Story:
                 step.status, step.error, step.ended_at = "failed", entry.error, moment.at
                 _end_all(step, moment.at, "unknown")
             case "loop.begun":
-                step.loop = self._progress.setdefault(entry.node, LoopProgress(count=0))
+                step.loop = self._progress.setdefault(entry.node, _no_progress())
                 step.loop.count = entry.count
             case "deadline.set":
                 step.deadline_at = _moment(entry.until)
@@ -377,7 +380,7 @@ class Story:
         is_viewed = self._view.indexes is not None and loop == self._view.place
         if not is_viewed and not self._view.covers(split_path(loop)[0]):
             return
-        progress = self._progress.setdefault(loop, LoopProgress(count=0))
+        progress = self._progress.setdefault(loop, _no_progress())
         found = self._counted.get(scope)
         if found is None:
             found = self._counted[scope] = self._new_pass(scope, moment.at, is_told=False)
@@ -399,8 +402,7 @@ class Story:
         made = _Pass(self._definition_at(path), path, at)
         if is_told:
             made.steps = {
-                id: Step(path=made.route.path_of(id), node=id, type=node.type)
-                for id, node in made.route.definition.nodes.items()
+                id: _pending(made.route.path_of(id), node) for id, node in made.route.definition.nodes.items()
             }
         return made
 
@@ -456,7 +458,7 @@ class Story:
             return payload(
                 msgspec.Raw(msgspec.json.encode(text)), None if node.id in self._view.whole else SHOWN_BYTES_MAX
             )
-        return Payload(bytes=sum(part.bytes for part in known.values()), truncated=True)
+        return _cut(sum(part.bytes for part in known.values()), None)
 
     def _output_of(self, of: _Pass, source: str) -> Payload | None:
         if source != TRIGGER:
@@ -469,16 +471,20 @@ def payload(raw: msgspec.Raw, bytes_max: int | None) -> Payload:
     """A payload as it is shown: whole, when it has ``bytes_max`` bytes at most."""
     size = len(bytes(raw))
     if bytes_max is None or size <= bytes_max:
-        return Payload(bytes=size, value=raw)
+        return Payload(bytes=size, truncated=False, value=raw, beginning=None)
     beginning = bytes(memoryview(raw)[: 4 * BEGINNING_LENGTH]).decode("utf-8", "ignore")[:BEGINNING_LENGTH]
-    return Payload(bytes=size, truncated=True, beginning=beginning)
+    return _cut(size, beginning)
+
+
+def _cut(size: int, beginning: str | None) -> Payload:
+    return Payload(bytes=size, truncated=True, value=None, beginning=beginning)
 
 
 def _take_time(step: Step, entry: Entry, moment: Moment) -> None:
     """A step that takes time begins to wait or to try, or hears something."""
     match entry.type:
         case "call.started":
-            step.attempts = [*step.attempts, CallAttempt(number=entry.attempt, started_at=moment.at)]
+            step.attempts.append(_attempt(entry.attempt, moment.at))
         case "call.failed":
             attempt = step.attempts[-1]
             attempt.ended_at, attempt.outcome, attempt.sent, attempt.error = (
@@ -488,20 +494,56 @@ def _take_time(step: Step, entry: Entry, moment: Moment) -> None:
                 entry.error,
             )
             attempt.retry_at = _moment(entry.retry_at)
-        case "timer.set":
-            _wait(step, StepWait(kind="timer", since=moment.at, until=_moment(entry.until)))
-        case "wait.set":
-            until = _moment(entry.until)
-            _wait(step, StepWait(kind="event", since=moment.at, until=until, event=entry.name, key=entry.key))
-        case "child.started":
-            _wait(step, StepWait(kind="run", since=moment.at, run_id=entry.run_id, workflow=entry.workflow))
+        case "timer.set" | "wait.set" | "child.started":
+            step.waits.append(_wait(_WAITS[entry.type], entry, moment.at))
         case "event.received" | "child.ended":
             step.waits[-1].ended_at = moment.at
             step.waits[-1].run_status = entry.status if isinstance(entry.status, str) else None
 
 
-def _wait(step: Step, wait: StepWait) -> None:
-    step.waits = [*step.waits, wait]
+def _pending(path: str, node: Node) -> Step:
+    return Step(
+        path=path,
+        node=node.id,
+        type=node.type,
+        status="pending",
+        started_at=None,
+        ended_at=None,
+        port=None,
+        taken_over=False,
+        deadline_at=None,
+        input_from=[],
+        attempts=[],
+        waits=[],
+        loop=None,
+        input=None,
+        output=None,
+        error=None,
+    )
+
+
+def _attempt(number: int, at: datetime) -> CallAttempt:
+    return CallAttempt(
+        number=number, started_at=at, ended_at=None, outcome="under_way", sent=None, error=None, retry_at=None
+    )
+
+
+def _wait(kind: WaitKind, entry: Entry, at: datetime) -> StepWait:
+    return StepWait(
+        kind=kind,
+        since=at,
+        until=_moment(entry.until),
+        ended_at=None,
+        event=entry.name,
+        key=entry.key,
+        run_id=entry.run_id,
+        workflow=entry.workflow,
+        run_status=None,
+    )
+
+
+def _no_progress() -> LoopProgress:
+    return LoopProgress(count=0, begun=0, done=0, failed=0)
 
 
 def _waits(step: Step) -> bool:
@@ -538,3 +580,4 @@ _ENDS: Final[Mapping[str, Literal["completed", "failed", "cancelled"]]] = {
     "run.failed": "failed",
     "run.cancelled": "cancelled",
 }
+_WAITS: Final[Mapping[str, WaitKind]] = {"timer.set": "timer", "wait.set": "event", "child.started": "run"}

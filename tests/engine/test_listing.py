@@ -164,9 +164,9 @@ async def test_what_began_a_run_is_told(sql: Connection, store: Store) -> None:
     by_hand = await manual.start(store, 0, "work", b'{"trigger": 1}', None, keep=DAY)
     again = await replaying.replay(store._database, 0, came)
     further = await replaying.resume_from(store._database, 0, came, "s2")
-    assert (await one(store, came)).origin == Origin(kind="webhook")
-    assert (await one(store, by_hand.run_id)).origin == Origin(kind="manual")
-    assert (await one(store, again.run_id)).origin == Origin(kind="replay", run_id=uuid.UUID(came))
+    assert (await one(store, came)).origin == Origin(kind="webhook", run_id=None, step=None)
+    assert (await one(store, by_hand.run_id)).origin == Origin(kind="manual", run_id=None, step=None)
+    assert (await one(store, again.run_id)).origin == Origin(kind="replay", run_id=uuid.UUID(came), step=None)
     assert (await one(store, further.run_id)).origin == Origin(kind="resumption", run_id=uuid.UUID(came), step="s2")
     huge = await manual.start(store, 0, "work", json.dumps([f"{n:x}" for n in range(90_000)]).encode(), None, keep=DAY)
     assert (await one(store, huge.run_id)).origin is None
@@ -221,5 +221,5 @@ def test_what_is_no_beginning_of_an_id_spans_nothing(text: str) -> None:
 
 def test_nobody_can_write_an_origin_for_himself() -> None:
     head = '[{"type":"run.accepted","workflow":"a","version":1,"version_id":1,"trigger":{"source":"manual","replay_of":"x"}}]'
-    assert origin_in(head) == Origin(kind="webhook")
+    assert origin_in(head) == Origin(kind="webhook", run_id=None, step=None)
     assert origin_in(head[:40]) is None

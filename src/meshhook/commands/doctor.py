@@ -47,7 +47,7 @@ def check_python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < (3, 11):  # noqa: UP036 - the point of the check
         return Check("python", "fail", version, "Use Python 3.11 or newer.")
-    return Check("python", "ok", version)
+    return Check("python", "ok", version, "")
 
 
 def check_settings(loaded: Loaded) -> Check:
@@ -57,12 +57,12 @@ def check_settings(loaded: Loaded) -> Check:
         f"{name}={shown.get(name, getattr(loaded.settings, name))} ({source})"
         for name, source in loaded.sources.items()
     )
-    return Check("settings", "ok", found or "all at their defaults")
+    return Check("settings", "ok", found or "all at their defaults", "")
 
 
 def check_disk(loaded: Loaded) -> Check:
     if loaded.settings.database_url:
-        return Check("disk", "ok", "not looked at: the database is not the embedded one")
+        return Check("disk", "ok", "not looked at: the database is not the embedded one", "")
     folder = next(path for path in (loaded.settings.data_dir, *loaded.settings.data_dir.parents) if path.exists())
     return judge_disk(folder, shutil.disk_usage(folder).free)
 
