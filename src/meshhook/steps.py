@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -13,8 +13,11 @@ import msgspec
 from meshhook import checking, history
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.errors import Refusal
-from meshhook.model import Definition, RunStatus, split_path
-from meshhook.story import Iteration, Moment, Step, Story, View, decode_row
+from meshhook.evaluating import Evaluated
+from meshhook.model import TRIGGER, Definition, RunStatus, split_path
+from meshhook.side_process import SideProcess
+from meshhook.side_work import ToEvaluate
+from meshhook.story import Iteration, Moment, Payload, Step, Story, View, cut, decode_row, payload
 
 ITEMS_MAX: Final = 200
 STEPS_MAX: Final = 2_000
@@ -29,6 +32,10 @@ _PREFETCH: Final = 8
 _PATH: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(\[[0-9]{1,9}\]\.[A-Za-z_][A-Za-z0-9_]{0,63}){0,8}")
 _RUN: Final = """
 SELECT r.status, r.version_id FROM meshhook.runs r WHERE r.shard = $1 AND r.id = $2 AND r.project_id = $3
+"""
+_TEXT: Final = """
+SELECT v.definition FROM meshhook.runs r JOIN meshhook.versions v ON v.id = r.version_id
+WHERE r.shard = $1 AND r.id = $2 AND r.project_id = $3
 """
 _DEFINITION: Final = "SELECT definition FROM meshhook.versions WHERE id = $1"
 _JOURNAL: Final = """
@@ -69,8 +76,9 @@ class StepDetail(msgspec.Struct, frozen=True, kw_only=True):
 class Storyteller:
     """Tells the steps of runs, for one API process. Remembers compiled definitions, for versions never change."""
 
-    def __init__(self, database: Database, *, journal_bytes_max: int = JOURNAL_BYTES_MAX) -> None:
+    def __init__(self, database: Database, side: SideProcess, *, journal_bytes_max: int = JOURNAL_BYTES_MAX) -> None:
         self._database = database
+        self._side = side
         self._bytes_max = journal_bytes_max
         self._definitions: dict[int, Definition] = {}
 
@@ -119,10 +127,59 @@ class Storyteller:
             raise _unknown_step(path)
         before = {source for source, edges in around.out_edges.items() for edge in edges if edge.target == node}
         read = await self._read(project_id, id, View(scope, None, frozenset({node, *before})))
-        found = next(step for step in read.story.steps() if step.node == node)
+        found = _in(read.story, node)
+        if scope and found.input_from == [TRIGGER]:
+            found.input = await self._item(project_id, id, scope)
         return StepDetail(
             run_id=read.run_id, status=read.status, seq=read.story.events, complete=read.complete, step=found
         )
+
+    async def _item(self, project_id: int, id: str, scope: str) -> Payload | None:
+        """The item that an iteration is about. It is in no journal: the loop is asked for it again, with what it saw."""
+        loop, _, index = scope.removesuffix("]").rpartition("[")
+        seen = await self._seen_by(project_id, id, loop)
+        if seen is None:
+            return None
+        run_id, shard = history.place_of(id)
+        rows = await self._database.read(_TEXT, shard, run_id, project_id)
+        source = f"({_items_of(rows[0]['definition'], loop)})[{index}]"
+        asked = {"expressions": [{"kind": "expression", "source": source}], "context": seen}
+        try:
+            [answer] = await self._side.ask(ToEvaluate(msgspec.Raw(msgspec.json.encode(asked))), list[Evaluated])
+        except Refusal:  # too busy: the step is told without it
+            return None
+        if not answer.ok:
+            return None
+        if answer.left_out:
+            return cut(answer.size_bytes, None)
+        return payload(msgspec.Raw(msgspec.json.encode(answer.result)), None)
+
+    async def _seen_by(self, project_id: int, id: str, path: str) -> dict[str, Any] | None:
+        """What the expressions of a step saw; ``None`` when not all of it can be told."""
+        around = (await self._definition_of(project_id, id, path))[1]
+        scope, node = split_path(path)
+        read = await self._read(project_id, id, View(scope, None, frozenset({TRIGGER, *around.nodes})))
+        step, steps = _in(read.story, node), read.story.led_to(node)
+        about = {"id": id, "workflow": read.story.workflow, "version": read.story.version}
+        seen: dict[str, Any] = {"trigger": read.story.trigger(), "run": about, "steps": {}}
+        if scope:
+            loop, _, index = scope.removesuffix("]").rpartition("[")
+            outer, item = await self._seen_by(project_id, id, loop), await self._item(project_id, id, scope)
+            if outer is None or item is None or item.truncated:
+                return None
+            seen["steps"] = outer["steps"]
+            seen["loop"] = {
+                "item": item.value,
+                "index": int(index),
+                "count": read.story.count,
+                "outer": outer.get("loop"),
+            }
+            if step.input_from == [TRIGGER]:
+                step.input = item
+        if step.input is None or step.input.truncated:
+            return None
+        seen["steps"] = seen["steps"] | {of: output.value for of, output in steps.items()}
+        return seen | {"input": step.input.value}
 
     async def _definition_of(self, project_id: int, id: str, path: str) -> tuple[Definition, Definition]:
         """The definition of a run, and what the step of a path stands in: that, or the body of a loop."""
@@ -193,6 +250,20 @@ class _Read(msgspec.Struct, frozen=True):
             iterations=self.story.iterations(),
             next=next,
         )
+
+
+def _in(story: Story, node: str) -> Step:
+    return next(step for step in story.steps() if step.node == node)
+
+
+def _items_of(definition: str, loop: str) -> str:
+    """The expression that gives the items of a loop."""
+    around = msgspec.json.decode(definition)
+    config: dict[str, Any] = {}
+    for name in (part.partition("[")[0] for part in loop.split(".")):
+        config = next(node["config"] for node in around["nodes"] if node["id"] == name)
+        around = config["body"]
+    return str(config["items"])
 
 
 async def _version_of(connection: Connection[Row], shard: int, run_id: UUID, project_id: int) -> int:

@@ -164,6 +164,7 @@ class Entry(msgspec.Struct, frozen=True):
     count: int = 0
     run_id: str | None = None
     workflow: str | None = None
+    version: int = 0
     status: str | int | None = None
     gathers: Literal["debounce", "batch"] | None = None
 
@@ -235,12 +236,15 @@ class Story:
         self._counted: dict[str, _Pass] = {}
         self._progress: dict[str, LoopProgress] = {}
         self._around = _loops_around(view)
+        self._loop = view.place if view.indexes is not None else view.place.rpartition("[")[0]
         self._bodies: dict[str, Definition] = {}
         self._trigger: msgspec.Raw | None = None
+        self._delivery = _NOTHING
         self._bodies_gathered: list[bytes] = []
         self._gathers: str | None = None
+        self.workflow, self.version = "", 0
         self.count = 0
-        """Items of the loop, when a loop is viewed."""
+        """Items of the loop that is viewed, or stood in."""
         self.failed_items: list[int] = []
         """Which of them failed, in the order in which they did."""
         self.status: Literal["completed", "failed", "cancelled"] | None = None
@@ -305,6 +309,24 @@ class Story:
             )
         return told
 
+    def led_to(self, id: str) -> dict[str, Payload]:
+        """The outputs of the steps that led to a step: what its expressions see as ``steps``, but for what stands around a loop."""
+        of = self._passes[self._view.place]
+        found: dict[str, Payload] = {}
+        waiting = of.route.came_from(id)
+        while waiting:
+            source = waiting.pop()
+            output = None if source == TRIGGER else of.steps[source].output
+            if output is not None and source not in found:
+                found[source] = output
+                waiting += of.route.came_from(source)
+        return found
+
+    def trigger(self) -> dict[str, Any]:
+        """What expressions see as ``trigger``."""
+        whole: dict[str, Any] = msgspec.json.decode(self._delivery, type=dict[str, msgspec.Raw])
+        return whole | {"body": self._trigger_body()}
+
     def _trigger_body(self) -> msgspec.Raw | None:
         """What the run began with."""
         if self._gathers == "batch":
@@ -317,6 +339,8 @@ class Story:
         match entry.type:
             case "run.accepted" | "delivery.added" if isinstance(entry.trigger, msgspec.Raw):
                 self._gathers = entry.gathers or self._gathers
+                self._delivery = entry.trigger
+                self.workflow, self.version = entry.workflow or self.workflow, entry.version or self.version
                 body = msgspec.json.decode(entry.trigger, type=_Trigger).body
                 self._trigger = entry.trigger if isinstance(body, msgspec.UnsetType) else body  # it was trimmed
                 self._bodies_gathered.append(bytes(self._trigger))
@@ -327,7 +351,7 @@ class Story:
 
     def _take_around(self, entry: Entry, moment: Moment) -> None:
         """Something happens to a loop that the view stands in."""
-        if entry.type == "loop.begun" and entry.node == self._view.place:
+        if entry.type == "loop.begun" and entry.node == self._loop:
             self.count = entry.count
         elif entry.type in ("step.completed", "step.failed"):
             for open in self._passes.values():
@@ -458,7 +482,7 @@ class Story:
             return payload(
                 msgspec.Raw(msgspec.json.encode(text)), None if node.id in self._view.whole else SHOWN_BYTES_MAX
             )
-        return _cut(sum(part.bytes for part in known.values()), None)
+        return cut(sum(part.bytes for part in known.values()), None)
 
     def _output_of(self, of: _Pass, source: str) -> Payload | None:
         if source != TRIGGER:
@@ -473,10 +497,11 @@ def payload(raw: msgspec.Raw, bytes_max: int | None) -> Payload:
     if bytes_max is None or size <= bytes_max:
         return Payload(bytes=size, truncated=False, value=raw, beginning=None)
     beginning = bytes(memoryview(raw)[: 4 * BEGINNING_LENGTH]).decode("utf-8", "ignore")[:BEGINNING_LENGTH]
-    return _cut(size, beginning)
+    return cut(size, beginning)
 
 
-def _cut(size: int, beginning: str | None) -> Payload:
+def cut(size: int, beginning: str | None) -> Payload:
+    """A payload that is not shown."""
     return Payload(bytes=size, truncated=True, value=None, beginning=beginning)
 
 

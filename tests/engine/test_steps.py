@@ -16,6 +16,7 @@ from meshhook import replaying
 from meshhook.errors import Refusal
 from meshhook.model import CallError, Response
 from meshhook.nodes import TYPES
+from meshhook.side_process import SideProcess
 from meshhook.steps import StepPage, Storyteller
 from meshhook.store import Store
 from meshhook.story import Step
@@ -71,8 +72,12 @@ LEAF = {
 }
 
 
-def teller(store: Store, **options: Any) -> Storyteller:
-    return Storyteller(store._database, **options)
+SIDE = SideProcess()
+
+
+def teller(store: Store, side: SideProcess = SIDE, **options: Any) -> Storyteller:
+    """One that has nothing to evaluate, unless it is given who does."""
+    return Storyteller(store._database, side, **options)
 
 
 def by_node(page: StepPage) -> dict[str, Step]:
@@ -214,3 +219,49 @@ async def test_what_was_resumed_is_told_as_taken_over(sql: Connection, store: St
     a, b = (await teller(store).steps(0, begun.run_id)).items
     assert (a.taken_over, a.status, b.taken_over, b.status) == (True, "completed", False, "completed")
     assert plain(b.input)["value"] == 0
+
+
+async def test_the_item_of_an_iteration_is_asked_for_again(sql: Connection, store: Store) -> None:
+    """With all that the expression of the loop saw: input, trigger, steps before it, the run, and the loop around it."""
+    inner = {
+        "nodes": [
+            {"id": "x", "type": "transform", "config": {"expression": "input"}},
+            {"id": "y", "type": "transform", "config": {"expression": "input"}},
+        ],
+        "edges": [{"from": "trigger", "to": "x"}, {"from": "x", "to": "y"}],
+    }
+    seen = "[input, trigger.body.n, steps.before, steps.first, run.version, loop.item, loop.index, loop.count]"
+    outer = {
+        "nodes": [
+            {"id": "first", "type": "transform", "config": {"expression": "input.a"}},
+            {"id": "deep", "type": "loop", "config": {"items": seen, "body": inner}},
+        ],
+        "edges": [{"from": "trigger", "to": "first"}, {"from": "first", "to": "deep"}],
+    }
+    definition = {
+        "nodes": [
+            {"id": "before", "type": "transform", "config": {"expression": "input"}},
+            {"id": "each", "type": "loop", "config": {"items": "input.items[?a > `0`]", "body": outer}},
+        ],
+        "edges": [{"from": "trigger", "to": "before"}, {"from": "before", "to": "each"}],
+    }
+    body = {"n": 1, "items": [{"a": 0}, {"a": 5}, {"a": 7}]}
+    made = delivery(await publish(sql, definition), body)
+    await store.accept(0, [made], DAY)
+    await rounds(worker(store), sql, made.run_id, "completed")
+    side = SideProcess()
+    try:
+        asking = teller(store, side)
+        item = (await asking.step(0, made.run_id, "each[1].first")).step.input
+        assert plain(item)["value"] == {"a": 7}
+        assert item is not None
+        assert (item.bytes, item.truncated) == (7, False)
+        expected = [7, 1, body, 7, 1, {"a": 7}, 1, 2]
+        for index, value in enumerate(expected):
+            step = (await asking.step(0, made.run_id, f"each[1].deep[{index}].x")).step
+            assert plain(step.input)["value"] == plain(step.output)["value"] == value
+        after = (await asking.step(0, made.run_id, "each[1].deep[0].y")).step
+        assert (after.input_from, plain(after.input)["value"]) == (["x"], 7)
+        assert (await asking.step(0, made.run_id, "each[9].first")).step.input is None
+    finally:
+        await side.close()

@@ -120,11 +120,11 @@ class Rest:
         self._vitals = Vitals()
         self._statistician = Statistician(database)
         self._overseer = Overseer(database, settings)
-        self._storyteller = Storyteller(database)
         self._metrics = metrics
         exposition.registry.register(self._vitals)
         self._room = Room(settings.database_connections // 2)
         self._side = SideProcess()
+        self._storyteller = Storyteller(database, self._side)
         self._keyring = Keyring(database, self._room, in_force=settings.require_key or not settings.is_loopback)
         self._sign_in = SignIn(database, self._keyring, self._room, settings.proxies)
         guard = Guard(self._litestar(), self._keyring, self._room)
