@@ -49,7 +49,7 @@ async def insert(sql: Connection, endpoint: int, made: list[Made], shard: int = 
     )
 
 
-def drawn(count: int, *, hours: float = 23.0, seed: int = 1) -> list[Made]:
+def drawn(count: int, *, hours: float = 21.0, seed: int = 1) -> list[Made]:
     luck = random.Random(seed)
     times = sorted(NOW_MS - luck.randrange(int(hours * HOUR_MS)) for _ in range(count))
     statuses = luck.choices(["completed", "failed", "cancelled", "running"], [90, 6, 3, 1], k=count)
@@ -97,6 +97,9 @@ async def test_what_is_told_is_what_there_was(sql: Connection, store: Store) -> 
 
 def assert_percentiles(told: Any, made: list[Made]) -> None:
     took = [seconds for _, status, seconds in made if status in ("completed", "failed")]
+    if len(took) < 2:  # the first or the last bucket, by the time of day
+        assert told.p50_s == (pytest.approx(took[0], abs=2e-3) if took else None)
+        return
     cuts = reference.quantiles(took, n=100, method="inclusive")
     expected = [cuts[49], cuts[94], cuts[98]]
     assert [told.p50_s, told.p95_s, told.p99_s] == pytest.approx(expected, abs=2e-3)
@@ -118,7 +121,7 @@ async def test_many_runs_are_estimated_by_a_look_that_does_not_grow(sql: Connect
     assert told.total.p50_s == pytest.approx(1.0, rel=0.1)
     hours = Counter(int((ms / 1000 - told.since.timestamp()) // 3600) for ms, _, _ in made)
     for index, bucket in enumerate(told.buckets[:-1]):
-        assert bucket.accepted == pytest.approx(hours[index], rel=0.7, abs=100)
+        assert bucket.accepted == pytest.approx(hours[index], rel=0.7, abs=1_500)  # two pages stand for so many
     items = (await statistician(store, blocks_max=300).by_workflow(0)).items
     assert [it.workflow for it in items] == ["busy", "rare"]
     assert items[1].accepted == pytest.approx(len(made) / 10, rel=0.5)
