@@ -78,11 +78,11 @@ class Bucket(_Answer, frozen=True, kw_only=True):
 class CallAttempt(_Answer, frozen=True, kw_only=True):
     number: int
     started_at: datetime
-    ended_at: datetime | None = None
-    outcome: str | None = None
-    sent: str | None = None
-    error: Any = None
-    retry_at: datetime | None = None
+    ended_at: datetime | None
+    outcome: str
+    sent: str | None
+    error: Any
+    retry_at: datetime | None
 
 
 class Cause(_Answer, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ class Check(_Answer, frozen=True, kw_only=True):
     name: str
     status: str
     found: str
-    advice: str | None = None
+    advice: str
 
 
 class Checkup(_Answer, frozen=True, kw_only=True):
@@ -297,9 +297,9 @@ class ListedRun(_Answer, frozen=True, kw_only=True):
 
 class LoopProgress(_Answer, frozen=True, kw_only=True):
     count: int
-    begun: int | None = None
-    done: int | None = None
-    failed: int | None = None
+    begun: int
+    done: int
+    failed: int
 
 
 class NextTicks(_Answer, frozen=True, kw_only=True):
@@ -330,8 +330,8 @@ class OperationPage(_Answer, frozen=True, kw_only=True):
 
 class Origin(_Answer, frozen=True, kw_only=True):
     kind: str
-    run_id: str | None = None
-    step: str | None = None
+    run_id: str | None
+    step: str | None
 
 
 class Outcomes(_Answer, frozen=True, kw_only=True):
@@ -357,9 +357,9 @@ class Page(_Answer, frozen=True, kw_only=True):
 
 class Payload(_Answer, frozen=True, kw_only=True):
     bytes: int
-    truncated: bool | None = None
-    value: Any = None
-    beginning: str | None = None
+    truncated: bool
+    value: Any
+    beginning: str | None
 
 
 class Preview(_Answer, frozen=True, kw_only=True):
@@ -552,19 +552,19 @@ class Step(_Answer, frozen=True, kw_only=True):
     path: str
     node: str
     type: str
-    status: str | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    port: str | None = None
-    taken_over: bool | None = None
-    deadline_at: datetime | None = None
-    input_from: list[str] | None = None
-    attempts: list[CallAttempt] | None = None
-    waits: list[StepWait] | None = None
-    loop: LoopProgress | None = None
-    input: Payload | None = None
-    output: Payload | None = None
-    error: Any = None
+    status: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    port: str | None
+    taken_over: bool
+    deadline_at: datetime | None
+    input_from: list[str]
+    attempts: list[CallAttempt]
+    waits: list[StepWait]
+    loop: LoopProgress | None
+    input: Payload | None
+    output: Payload | None
+    error: Any
 
 
 class StepDetail(_Answer, frozen=True, kw_only=True):
@@ -590,13 +590,13 @@ class StepPage(_Answer, frozen=True, kw_only=True):
 class StepWait(_Answer, frozen=True, kw_only=True):
     kind: str
     since: datetime
-    until: datetime | None = None
-    ended_at: datetime | None = None
-    event: str | None = None
-    key: str | None = None
-    run_id: str | None = None
-    workflow: str | None = None
-    run_status: str | None = None
+    until: datetime | None
+    ended_at: datetime | None
+    event: str | None
+    key: str | None
+    run_id: str | None
+    workflow: str | None
+    run_status: str | None
 
 
 class TableState(_Answer, frozen=True, kw_only=True):
