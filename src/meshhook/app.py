@@ -23,6 +23,7 @@ from meshhook.answers import CHANNEL, Answers
 from meshhook.api import bridge
 from meshhook.api.gate import Gate
 from meshhook.api.hooks import PREFIX, Endpoints, Hooks
+from meshhook.api.lab_stream import LabStreams
 from meshhook.api.proofs import Proofs
 from meshhook.api.rest import Rest, make_rest
 from meshhook.api.stream import Streams
@@ -41,6 +42,7 @@ from meshhook.gatherer import Gatherer
 from meshhook.hosts import Hosts
 from meshhook.key_sets import KeySets
 from meshhook.key_source import KeySource, ensure_file
+from meshhook.lab.bench import Lab
 from meshhook.live import Live
 from meshhook.lookback import Lookback
 from meshhook.metrics.door import DoorMetrics
@@ -71,6 +73,8 @@ _GC_ALLOCATIONS = 50_000
 _GC_ALLOCATIONS_PER_CALL = 200
 """A run whose call is under way is a hundred objects or so that live for a second. While so many are what the collector waits for
 anyway, it looks at them again and again, finds no cycle, and costs a fifth of the worker's time."""
+_LAB_S = 2.0
+"""A test under way ends by itself when we are gone; so long its end is waited for."""
 _QUIET_S = 0.1
 _QUIET_S_MAX = 1.5
 
@@ -145,8 +149,9 @@ async def _serve_until(
         vault.forget()
 
     trials = Trials(database, vault, server_url(settings.host, settings.port))
+    lab = Lab(settings.data_dir / "lab", is_on=settings.lab, kept=settings.lab_keep)
     rest = make_rest(
-        settings, database, exposition, metrics, trials, on_change=forget, admit=hooks.admit, keychain=keychain
+        settings, database, exposition, metrics, trials, on_change=forget, admit=hooks.admit, keychain=keychain, lab=lab
     )
     tailer, live = _watchers(settings, database, shards)
     streams = Streams(live, rest.admit)
@@ -160,7 +165,7 @@ async def _serve_until(
         "meshhook_watchers_lagged_total": lambda: live.lagged,
         "meshhook_feed_rows_total": lambda: tailer.read,
     }
-    server = _server(settings, hooks, streams, rest)
+    server = _server(settings, hooks, [streams, LabStreams(lab, rest.admit, settings.heartbeat_s)], rest)
     async with asyncio.TaskGroup() as tasks:
         lookback = Lookback()
         watching = tasks.create_task(_every(_PRESSURE_S, lambda: _watch_pressure(store, door, rest, lookback)))
@@ -187,6 +192,7 @@ async def _serve_until(
             await gatherer.close()
         await _quiet(hooks)
         await streams.close()
+        await lab.close(_LAB_S)
         watching.cancel()
         for task in beside:
             task.cancel()
@@ -222,7 +228,7 @@ async def _quiet(hooks: Hooks) -> None:
         await asyncio.sleep(_QUIET_S / 4)
 
 
-def _server(settings: Settings, hooks: Hooks, streams: Streams, rest: Rest) -> Server:
+def _server(settings: Settings, hooks: Hooks, streams: list[Streams | LabStreams], rest: Rest) -> Server:
     workbench = Workbench(built())
 
     async def application(scope: Any, protocol: Any) -> None:
@@ -230,8 +236,8 @@ def _server(settings: Settings, hooks: Hooks, streams: Streams, rest: Rest) -> S
             await hooks(scope, protocol)
         elif workbench.takes(scope):
             await workbench(scope, protocol)
-        elif streams.takes(scope.path):
-            await streams(scope, protocol)
+        elif stream := next((each for each in streams if each.takes(scope.path)), None):
+            await stream(scope, protocol)
         else:
             await bridge.serve(rest.application, scope, protocol)
 

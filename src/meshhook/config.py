@@ -196,6 +196,15 @@ class Settings:
         least=0,
         most=36_600,
     )
+    lab: bool = setting(
+        False,
+        "Let operators begin concurrency tests from the API and the pages; each drives an engine of its own on this machine.",
+        default_shown="`false`; `up` on loopback: `true`",
+    )
+    lab_keep: int = setting(
+        20, "Tests that are kept in `data_dir`; the oldest goes for a newer one.", least=1, most=1_000
+    )
+
     metrics_port: int = setting(0, "Port of the metrics of `work`; 0 is off.", least=0, most=65_535)
 
     shutdown_s: float = setting(10.0, "How long work under way may take after SIGTERM.", least=0.1, most=3_600)

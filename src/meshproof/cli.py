@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from meshproof import bench, long_runs, scenario_file, scenarios
+from meshproof import bench, long_runs, offers, scenario_file, scenarios
 from meshproof.clean_command import clean_target
 from meshproof.command import (
     EXIT_CODES,
@@ -414,6 +414,12 @@ def faults_named(names: str) -> tuple[str, ...]:
     if unknown := [name for name in asked if name not in KINDS]:
         fail(USAGE, f"There is no fault {unknown[0]!r}. There are: {', '.join(KINDS)}; and all, quick.")
     return asked
+
+
+@app.command("offers")
+def tell_offers() -> None:
+    """Print as JSON what can be chosen: profiles, scenarios, faults, and the invariants that are held."""
+    typer.echo(json.dumps(offers.document()))
 
 
 add_workflow_option(run_app, scenario_file.adopt_workflow, lambda message: fail(USAGE, message))

@@ -235,3 +235,10 @@ def test_a_page_runs_nothing_but_what_the_server_sends(server: Server) -> None:
     assert not [name for name, sources in rules.items() if "unsafe" in sources and name != "style-src"]
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert "access-control-allow-origin" not in headers
+
+
+def test_the_lab_is_for_operators(guarded: Server, api_of: ApiOf, api_dsn: str, name: str) -> None:
+    stranger = api_of(guarded, key_of(api_dsn, name, project=name))
+    for method, path in (("GET", "/api/v1/lab"), ("GET", "/api/v1/lab/tests"), ("GET", "/api/v1/lab/tests/x/stream")):
+        answer = stranger(method, path)
+        assert (answer.status_code, answer.json()["type"]) == (403, "/problems/not-operator")

@@ -266,6 +266,7 @@ def test_the_openapi_document_is_whole(api: Api) -> None:
         ("POST", "/hooks/{path}"),
         ("GET", "/api/v1/runs/{id}/stream"),
         ("GET", "/api/v1/stream"),
+        ("GET", "/api/v1/lab/tests/{id}/stream"),
         *handled(),
     }
     for path, operations in document["paths"].items():

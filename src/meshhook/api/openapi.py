@@ -28,6 +28,7 @@ from meshhook.api.problems import CONTENT_TYPE
 from meshhook.definition import SCHEMA
 from meshhook.endpoint_config import EndpointConfig
 from meshhook.evaluating import EvaluateWanted
+from meshhook.lab.wanted import TestWanted
 from meshhook.operations import OperationWanted
 from meshhook.testruns import TestRunWanted
 from meshhook.timetable import Timetable
@@ -232,6 +233,14 @@ class PasswordWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 @dataclass
+class TakesTest(Operation):
+    """An operation whose body says what is tested."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("TestWanted")
+
+
+@dataclass
 class TakesTrial(Operation):
     """An operation whose body says which endpoint is tried, and with what."""
 
@@ -340,6 +349,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             OperationWanted,
             EndpointWrite,
             EndpointCreate,
+            TestWanted,
             TrialWanted,
             ScheduleWrite,
             SecretWrite,

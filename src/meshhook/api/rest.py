@@ -24,6 +24,7 @@ from meshhook.api import (
     definitions,
     deliveries,
     endpoints,
+    lab,
     lanes,
     manual,
     openapi,
@@ -65,6 +66,8 @@ from meshhook.errors import (
     ScheduleError,
     VaultError,
 )
+from meshhook.lab.bench import Lab
+from meshhook.lab.suite import SuiteError
 from meshhook.metrics.door import DoorMetrics
 from meshhook.metrics.exposition import Exposition
 from meshhook.overview import Overseer
@@ -88,7 +91,7 @@ HANDLERS: Final = [
     *(statistics.HANDLERS + overview.HANDLERS),
     *(deliveries.HANDLERS + secrets.HANDLERS + audit.HANDLERS + receipts.HANDLERS),
     *session.HANDLERS,
-    *(probes.HANDLERS + pages.HANDLERS),
+    *(lab.HANDLERS + probes.HANDLERS + pages.HANDLERS),
 ]
 
 _log = structlog.get_logger("meshhook.api")
@@ -107,9 +110,11 @@ class Rest:
         on_change: Callable[[], None],
         admit: Callable[[int], None],
         keychain: Keychain,
+        lab: Lab,
     ) -> None:
         self._database = database
         self._keychain = keychain
+        self._lab = lab
         self._exposition = exposition
         self._url = settings.url
         self._trials = trials
@@ -180,6 +185,7 @@ class Rest:
                 "sign_in": Provide(lambda: self._sign_in, sync_to_thread=False),
                 "room": Provide(lambda: self._room, sync_to_thread=False),
                 "side": Provide(lambda: self._side, sync_to_thread=False),
+                "lab": Provide(lambda: self._lab, sync_to_thread=False),
                 "exposition": Provide(lambda: self._exposition, sync_to_thread=False),
             },
             exception_handlers={Exception: _answer_problem},
@@ -210,11 +216,13 @@ def make_rest(
     on_change: Callable[[], None],
     admit: Callable[[int], None],
     keychain: Keychain,
+    lab: Lab,
 ) -> Rest:
     """The REST application of one API process; ``on_change`` is called after every change of workflows or endpoints, ``admit``
     before a run is started: it raises a ``Refusal`` when too much waits already. ``keychain`` seals secrets.
+    ``lab`` begins concurrency tests.
     """
-    return Rest(settings, database, exposition, metrics, trials, on_change, admit, keychain)
+    return Rest(settings, database, exposition, metrics, trials, on_change, admit, keychain, lab)
 
 
 def document() -> bytes:
@@ -253,6 +261,9 @@ def _refusal_of(error: Exception) -> Refusal | None:
             return _method_not_allowed(error)
         case HTTPException(status_code=400):
             return Refusal(400, "bad-request", "The request has faults", _faults_of(error))
+        case SuiteError():
+            _log.error("the suite does not do what it should", error=str(error))
+            return Refusal(503, "lab-failed", "The Lab can't do this now", f"{error} Nothing was begun.")
         case RecursionError():
             return invalid_json("nested too deeply")
         case _:

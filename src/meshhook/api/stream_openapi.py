@@ -41,6 +41,27 @@ def paths(problem: Any) -> dict[str, Any]:
                 },
             }
         },
+        "/api/v1/lab/tests/{id}/stream": {
+            "get": {
+                "operationId": "StreamTest",
+                "summary": "Watch a test",
+                "description": "What it tells (docs/concurrency/events.md), from the first event on; the `id` of an event is "
+                "its `n`. After the last one comes the event `end`, and the stream closes.",
+                "parameters": [
+                    {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+                    _after("Only events behind this `n`.", {"type": "integer", "minimum": 0, "maximum": 2**31 - 2}),
+                    _LAST_ID,
+                ],
+                "responses": {
+                    "200": {
+                        "description": "`text/event-stream`.",
+                        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                    },
+                    **refusals,
+                    "404": problem("There is no such test."),
+                },
+            }
+        },
         "/api/v1/stream": {
             "get": {
                 "operationId": "StreamProject",

@@ -40,6 +40,8 @@ SERVE = (
     "watchers_max",
     "watcher_buffer_bytes",
     "heartbeat_s",
+    "lab",
+    "lab_keep",
 )
 DOOR = ("backlog_max", "lag_max_ms")
 WORK = (

@@ -71,13 +71,15 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
 
 
-@with_settings(*DATABASE, *SECRETS, "host", "port", "shards", *LOGGING)
+@with_settings(*DATABASE, *SECRETS, "host", "port", "shards", "lab", *LOGGING)
 def up(loaded: Loaded, stop_with_stdin: StopWithStdin = False) -> None:
     """Start everything on this machine, with a sample workflow to try, until Ctrl-C."""
     settings = loaded.settings
     if "outbound_allow" not in loaded.sources:
         # What runs beside it on one's own machine is what one tries it with.
         settings = dataclasses.replace(settings, outbound_allow=LOOPBACK)
+    if "lab" not in loaded.sources:
+        settings = dataclasses.replace(settings, lab=settings.is_loopback)
     configure_logging(settings)
     refuse_port_in_use(settings)
     if stop_with_stdin:
