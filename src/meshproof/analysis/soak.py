@@ -22,15 +22,16 @@ MEMORY: Final = {
     "worker": Bound(16.0, 8.0),
     # Its shared buffers (128 MB) fill up once, and a backend caches what it has seen.
     "postgres": Bound(180.0, 8.0),
-    "generator": Bound(24.0, 8.0),
+    # What it has made ready (128 MB) is let go piece by piece and made anew in other sizes: the allocator settles on some more.
+    "generator": Bound(96.0, 8.0),
     "suite": Bound(24.0, 8.0),
     "sink": Bound(16.0, 8.0),
 }
 FILES: Final = {
     "api": Bound(24.0, 4.0),
     "worker": Bound(24.0, 4.0),
-    # A backend keeps the files of the tables it has seen open, up to some hundreds.
-    "postgres": Bound(150.0, 4.0),
+    # Each of a dozen backends keeps the files of what it has seen open, some eighty here, and sees all of it within half an hour.
+    "postgres": Bound(600.0, 4.0),
 }
 CONNECTIONS: Final = Bound(6.0, 1.0)
 DEAD: Final = Bound(60_000.0, 0.0, of_median=1.0)

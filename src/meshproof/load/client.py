@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(RESET)
         self._pool.forget(self)
+        del self._parser  # it holds this connection, and nobody here looks for cycles
 
     # httptools
 
