@@ -113,9 +113,41 @@ class Checkup(_Answer, frozen=True, kw_only=True):
     checks: list[Check]
 
 
+class ComparedFigure(_Answer, frozen=True, kw_only=True):
+    metric: str
+    better: str
+    a: float
+    b: float
+    ratio: float | None
+    low: float | None
+    high: float | None
+    word: str
+
+
+class Comparison(_Answer, frozen=True, kw_only=True):
+    verdict: str
+    figures: list[ComparedFigure]
+    obstacles: list[str]
+    notes: list[str]
+
+
 class ControlSent(_Answer, frozen=True, kw_only=True):
     id: str
     runs: list[str]
+
+
+class Counterexample(_Answer, frozen=True, kw_only=True):
+    why: str
+    endpoint: str | None = None
+    delivery: str | None = None
+    run_id: str | None = None
+    sent: list[dict[str, Any]] | None = None
+    runs: list[dict[str, Any]] | None = None
+    journal: list[dict[str, Any]] | None = None
+    claims: list[dict[str, Any]] | None = None
+    leases: list[dict[str, Any]] | None = None
+    effects: list[dict[str, Any]] | None = None
+    samples: list[dict[str, Any]] | None = None
 
 
 class DatabaseState(_Answer, frozen=True, kw_only=True):
@@ -244,6 +276,14 @@ class Failure(_Answer, frozen=True, kw_only=True):
     reason: str
 
 
+class FamilyStanding(_Answer, frozen=True, kw_only=True):
+    name: str
+    verdict: str
+    judged: int | None = None
+    asked: bool | None = None
+    checked: int | None = None
+
+
 class Installation(_Answer, frozen=True, kw_only=True):
     door: DoorState
     workers: list[WorkerState]
@@ -251,6 +291,18 @@ class Installation(_Answer, frozen=True, kw_only=True):
     projects: list[ProjectLoad]
     schedule_lag_s: float
     operations_working: int
+
+
+class Invariant(_Answer, frozen=True, kw_only=True):
+    name: str
+    family: str
+    says: str
+    verdict: str
+    checked: int
+    count: int
+    sentence: str
+    of_what: str | None = None
+    examples: list[Counterexample] | None = None
 
 
 class Iteration(_Answer, frozen=True, kw_only=True):
@@ -263,6 +315,22 @@ class Iteration(_Answer, frozen=True, kw_only=True):
 
 class KeySet(_Answer, frozen=True, kw_only=True):
     keys: list[dict[str, str]]
+
+
+class LabLimits(_Answer, frozen=True, kw_only=True):
+    rate_max: float | None = None
+    duration_s_max: float | None = None
+    levels_max: int | None = None
+    in_flight_max: int | None = None
+    workers_max: int | None = None
+
+
+class LabStanding(_Answer, frozen=True, kw_only=True):
+    available: bool
+    why_not: str | None
+    running: str | None
+    offers: Offers | None
+    limits: LabLimits
 
 
 class Lane(_Answer, frozen=True, kw_only=True):
@@ -295,6 +363,24 @@ class ListedRun(_Answer, frozen=True, kw_only=True):
     failure: Failure | None
 
 
+class LiveFigures(_Answer, frozen=True, kw_only=True):
+    at_us: int
+    t_s: float
+    phase: str
+    sent: int | None
+    acknowledged: int
+    refused: int
+    unknown: int
+    in_flight: int
+    accepted: int | None
+    finished: int | None
+    backlog: int | None
+    missing: int | None
+    per_s: PerSecond
+    accept_ms: dict[str, float] | None
+    accept_ms_so_far: dict[str, float] | None
+
+
 class LoopProgress(_Answer, frozen=True, kw_only=True):
     count: int
     begun: int
@@ -304,6 +390,44 @@ class LoopProgress(_Answer, frozen=True, kw_only=True):
 
 class NextTicks(_Answer, frozen=True, kw_only=True):
     items: list[Shown]
+
+
+class OfferedFamily(_Answer, frozen=True, kw_only=True):
+    name: str
+    proves: str
+    invariants: list[OfferedInvariant]
+
+
+class OfferedFault(_Answer, frozen=True, kw_only=True):
+    name: str
+    summary: str
+    is_quick: bool
+
+
+class OfferedInvariant(_Answer, frozen=True, kw_only=True):
+    name: str
+    says: str
+
+
+class OfferedProfile(_Answer, frozen=True, kw_only=True):
+    name: str
+    summary: str
+
+
+class OfferedScenario(_Answer, frozen=True, kw_only=True):
+    name: str
+    summary: str
+    nodes: int
+    calls: bool
+
+
+class Offers(_Answer, frozen=True, kw_only=True):
+    profiles: list[OfferedProfile]
+    scenarios: list[OfferedScenario]
+    faults: list[OfferedFault]
+    families: list[OfferedFamily]
+    placeholders: list[Placeholder]
+    template: dict[str, str]
 
 
 class Operation(_Answer, frozen=True, kw_only=True):
@@ -360,6 +484,17 @@ class Payload(_Answer, frozen=True, kw_only=True):
     truncated: bool
     value: Any
     beginning: str | None
+
+
+class PerSecond(_Answer, frozen=True, kw_only=True):
+    sent: float | None
+    acknowledged: float
+    finished: float | None
+
+
+class Placeholder(_Answer, frozen=True, kw_only=True):
+    word: str
+    gives: str
 
 
 class Preview(_Answer, frozen=True, kw_only=True):
@@ -599,6 +734,26 @@ class StepWait(_Answer, frozen=True, kw_only=True):
     run_status: str | None
 
 
+class Summary(_Answer, frozen=True, kw_only=True):
+    attempted: int | None
+    acknowledged: int | None
+    refused: int | None
+    unknown: int | None
+    runs: int | None
+    lost: int | None
+    duplicated: int | None
+    wrong: int | None
+    stuck: int | None
+    accepted_per_s: float | None
+    completed_per_s: float | None
+    accept_ms: dict[str, float] | None
+    queue_ms: dict[str, float] | None
+    end_to_end_ms: dict[str, float] | None
+    cpu_ms_per_run: float | None
+    wal_bytes_per_run: float | None
+    transactions_per_run: float | None
+
+
 class TableState(_Answer, frozen=True, kw_only=True):
     name: str
     bytes: int
@@ -606,9 +761,75 @@ class TableState(_Answer, frozen=True, kw_only=True):
     dead_rows: int
 
 
+class Test(_Answer, frozen=True, kw_only=True):
+    id: str
+    title: str
+    wanted: TestWanted
+    state: str
+    part: str | None
+    verdict: str | None
+    reason: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    figures: LiveFigures | None
+    summary: Summary | None
+    has_report: bool
+    doing: str | None
+    families: list[FamilyStanding]
+    adapted: list[str]
+    command: str | None
+    invariants: list[Invariant]
+
+
+class TestBrief(_Answer, frozen=True, kw_only=True):
+    id: str
+    title: str
+    wanted: TestWanted
+    state: str
+    part: str | None
+    verdict: str | None
+    reason: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    figures: LiveFigures | None
+    summary: Summary | None
+    has_report: bool
+
+
 class TestRunBegun(_Answer, frozen=True, kw_only=True):
     run_id: str
     status_url: str
+
+
+class TestWanted(_Answer, frozen=True, kw_only=True):
+    """A test to begin: a scenario of the suite, or a workflow of this project as it is.
+
+    `version`: a number, `draft`, or (left out) the published one. `payload` is sent as it stands, `template` with
+    what is drawn in
+    place of `{{ }}`; neither is for scenarios. `calls`: what each call of the workflow is answered. `rate` and
+    `duration_s` are for
+    `load` and `faults`, where the duration may be left out; `levels` for `concurrency`.
+    """
+
+    profile: Any = None
+    scenario: str | None = None
+    workflow: str | None = None
+    version: Any = None
+    payload: Any = None
+    template: Any = None
+    calls: str | None = None
+    rate: float | None = None
+    duration_s: float | None = None
+    warmup_s: float | None = None
+    shape: Any = None
+    levels: list[int] | None = None
+    faults: list[str] | None = None
+    workers: int | None = None
+    seed: int | None = None
+
+
+class Tests(_Answer, frozen=True, kw_only=True):
+    items: list[TestBrief]
 
 
 class Told(_Answer, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from meshhook.client.answers import (
     Alive,
     Begun,
     Checkup,
+    Comparison,
     ControlSent,
     DeadLetterDetail,
     DeadLetterPage,
@@ -25,6 +26,7 @@ from meshhook.client.answers import (
     Evaluation,
     EventPage,
     KeySet,
+    LabStanding,
     Lanes,
     NextTicks,
     Operation,
@@ -47,7 +49,9 @@ from meshhook.client.answers import (
     Statistics,
     StepDetail,
     StepPage,
+    Test,
     TestRunBegun,
+    Tests,
     Told,
     Trial,
     Validation,
@@ -655,6 +659,86 @@ class Calls:
         ends.
         """
 
+    @call("GET", "/api/v1/lab")
+    def get_lab(self) -> LabStanding:
+        """What the Lab can do.
+
+        Whether concurrency tests can be begun here, which, and within which limits. For keys of the project `default`.
+        """
+
+    @call("GET", "/api/v1/lab/tests")
+    def list_tests(self) -> Tests:
+        """List tests.
+
+        Every test that is kept, newest first.
+        """
+
+    @call("POST", "/api/v1/lab/tests")
+    def begin_test(
+        self,
+        *,
+        profile: Literal["concurrency", "faults", "load", "smoke"] | UnsetType = UNSET,
+        scenario: str | UnsetType | None = UNSET,
+        workflow: str | UnsetType | None = UNSET,
+        version: int | Literal["draft"] | UnsetType | None = UNSET,
+        payload: Any = UNSET,
+        template: Any = UNSET,
+        calls: str | UnsetType = UNSET,
+        rate: float | UnsetType = UNSET,
+        duration_s: float | UnsetType | None = UNSET,
+        warmup_s: float | UnsetType = UNSET,
+        shape: Literal["constant", "ramp", "sine", "spike"] | UnsetType = UNSET,
+        levels: int | Sequence[int] | UnsetType = UNSET,
+        faults: str | Sequence[str] | UnsetType = UNSET,
+        workers: int | UnsetType = UNSET,
+        seed: int | UnsetType = UNSET,
+    ) -> Test:
+        """Begin a test.
+
+        Starts an engine of its own on an embedded Postgres in a temporary folder, drives it, and proves what became of
+        each webhook.
+
+        One at a time. It never touches the database of this server, and calls of a workflow go to a server of the
+        suite.
+        """
+
+    @call("GET", "/api/v1/lab/tests/{id}")
+    def get_test(self, id: str) -> Test:
+        """Read a test.
+
+        What was asked for, where it stands, its figures, and every invariant with its counterexamples.
+        """
+
+    @call("DELETE", "/api/v1/lab/tests/{id}")
+    def delete_test(self, id: str) -> None:
+        """Delete a test.
+
+        With all of its evidence.
+        """
+
+    @call("POST", "/api/v1/lab/tests/{id}/cancel")
+    def cancel_test(self, id: str) -> Test:
+        """Cancel a test.
+
+        It is broken off, and nothing of its engine is left; its end is seen some seconds later.
+        """
+
+    @call("GET", "/api/v1/lab/tests/{id}/report", query=("download",))
+    def get_report(self, id: str, *, download: bool | None = None) -> str:
+        """Read the report of a test.
+
+        One HTML page, as `meshproof` makes it. Shown, it stands in an origin of its own and reaches nothing of this
+        server.
+        """
+
+    @call("GET", "/api/v1/lab/comparison", query=("a", "b"))
+    def compare_tests(self, *, a: str, b: str) -> Comparison:
+        """Compare tests.
+
+        For each figure whether B is better, worse or no different, as `meshproof compare` says: that takes five tests
+        of each.
+        """
+
     @call("GET", "/healthz")
     def healthz(self) -> Alive:
         """Is the process alive?.
@@ -697,6 +781,14 @@ class Calls:
 
         Its events as they commit, from the first on; the `id` of an event is its `seq`. After the last one comes the
         event `end`, and the stream closes.
+        """
+
+    @stream("/api/v1/lab/tests/{id}/stream", query=("after",))
+    def stream_test(self, id: str, *, after: int | None = None) -> Event:
+        """Watch a test.
+
+        What it tells (docs/concurrency/events.md), from the first event on; the `id` of an event is its `n`. After the
+        last one comes the event `end`, and the stream closes.
         """
 
     @stream("/api/v1/stream", query=("workflow", "status", "type", "after"))
