@@ -130,7 +130,8 @@ def _begun_by(run: ListedRun) -> str | None:
 
 
 def _why(run: ListedRun) -> str:
-    return "" if run.failure is None else f"{run.failure.type}: {run.failure.reason}"[:_WHY_LENGTH_MAX]
+    text = "" if run.failure is None else f"{run.failure.type}: {run.failure.reason}"
+    return text if len(text) <= _WHY_LENGTH_MAX else f"{text[: _WHY_LENGTH_MAX - 2]} …"
 
 
 @app.command()
