@@ -263,7 +263,7 @@ def _is_token(text: str) -> bool:
 
 @lru_cache(maxsize=1_000)
 def _name(name: bytes) -> str:
-    return name.decode("latin-1").lower()
+    return name.decode("latin-1").strip().lower()  # the parser forgives a space before the colon
 
 
 def _text(value: bytes) -> str:

@@ -117,6 +117,8 @@ async def test_a_body_without_a_length_ends_with_the_connection(peer: Peer, head
         b"HTTP/1.1 200 OK\r\ncontent-le",
         b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length : 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding : chunked\r\n\r\n2\r\nok\r\n",
         CHUNKED + b"2\r\nok\r\n",
         CHUNKED + b"x\r\nok\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n",
