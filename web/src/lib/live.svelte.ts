@@ -18,6 +18,8 @@ export type LiveState = 'connecting' | 'live' | 'catching-up' | 'polling' | 'end
 interface Watching {
   /** Every event, in order. Called in batches of one animation frame: a thousand events a second draw sixty times. */
   onEvents: (events: LiveEvent[]) => void;
+  /** It is live from now on, also after it was not: read what was missed if events are told from now on only. */
+  onOpen?: () => void;
   /** Events before now are forgotten: read the list again. */
   onReset?: () => void;
   /** Nothing comes live: ask again. */
@@ -39,6 +41,7 @@ export class Live {
     this.#source.onopen = () => {
       this.state = 'live';
       this.#stopPolling();
+      this.#watching.onOpen?.();
     };
     this.#source.onmessage = (message: MessageEvent<string>) => {
       this.state = 'live';
