@@ -179,8 +179,8 @@ export class RunList {
     for (const event of events) {
       const at = this.#known.get(event.run_id);
       if (at === undefined) {
-        if (mayPass(this.filter, event) && this.#belongsHere(event)) this.#fresh.add(event.run_id);
-        else this.#fresh.delete(event.run_id);
+        if (!mayPass(this.filter, event)) this.#fresh.delete(event.run_id);
+        else if (this.#belongsHere(event)) this.#fresh.add(event.run_id);
       } else {
         items ??= [...this.items];
         items[at] = after(items[at]!, event);
