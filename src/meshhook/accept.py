@@ -156,7 +156,8 @@ def not_published() -> Refusal:
         409,
         "not-published",
         "The workflow is not published",
-        "The workflow behind this endpoint has no published version yet. Publish it, then send again.",
+        "The workflow behind this endpoint has no published version: it was never published, or it was deleted. Publish or "
+        "restore it, then send again.",
     )
 
 

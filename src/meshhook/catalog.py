@@ -19,6 +19,7 @@ from meshhook.db.connect import Database, Row
 from meshhook.errors import Refusal
 from meshhook.naming import is_name
 
+NOTE_LENGTH_MAX: Final = 1_000
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
@@ -28,12 +29,18 @@ _INT_MAX: Final = 2**31 - 1
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True):
-    """One workflow. ``published`` is the number of the version that new runs get, ``null`` before the first."""
+    """One workflow. ``published`` is the number of the version that new runs get, ``null`` before the first.
+
+    ``updated_at`` is when the draft was saved. With ``deleted_at`` nothing starts it any more: ``published`` is what it will be
+    when it is restored.
+    """
 
     name: str
     published: int | None
     created_at: datetime
     updated_at: datetime
+    tags: list[str]
+    deleted_at: datetime | None
 
 
 class WorkflowDetail(Workflow, frozen=True, kw_only=True):
@@ -49,12 +56,14 @@ class WorkflowDetail(Workflow, frozen=True, kw_only=True):
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """One published, immutable version of a workflow."""
+    """One published, immutable version of a workflow. ``note`` is what was said of it, ``published_by`` who published it."""
 
     name: str
     version: int
     version_id: int
     created_at: datetime
+    note: str | None
+    published_by: str | None
 
 
 class VersionDetail(Version, frozen=True, kw_only=True):
@@ -73,28 +82,35 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-async def publish(database: Database, project_id: int, name: str) -> tuple[Version, bool]:
+async def publish(database: Database, project_id: int, name: str, note: str | None = None) -> tuple[Version, bool]:
     """Make the draft of a workflow its next version, and the one that new runs get; says whether it is a new one.
 
     Publishing a draft that is what is published already changes nothing and returns that version, so whoever is not sure
     whether his call arrived may simply repeat it. The row of the workflow is locked: publishes at one moment come one
     after the other, and numbers have no gap.
 
+    Args:
+        note: a word about the new version, kept with it. A version that is there already keeps what was said of it.
+
     Raises:
-        Refusal: there is no such workflow.
+        Refusal: there is no such workflow, it is deleted, or the note is too long.
         DefinitionError: the draft has faults; nothing is published.
     """
     check_known(name)
+    note = _checked_note(note)
     async with database.transaction() as connection:
         workflow = await connection.fetchrow(
-            "SELECT id, draft, published_version_id FROM meshhook.workflows WHERE project_id = $1 AND name = $2 FOR UPDATE",
+            "SELECT id, draft, published_version_id, deleted_at FROM meshhook.workflows "
+            "WHERE project_id = $1 AND name = $2 FOR UPDATE",
             project_id,
             name,
         )
         if workflow is None:
             raise unknown_workflow(name)
+        if workflow["deleted_at"] is not None:
+            raise workflow_deleted(name, workflow["deleted_at"], status=409)
         latest = await connection.fetchrow(
-            "SELECT number, id, created_at, definition FROM meshhook.versions WHERE id = $1",
+            "SELECT number, id, created_at, definition, note, published_by FROM meshhook.versions WHERE id = $1",
             workflow["published_version_id"],
         )
         if latest is not None and latest["definition"] == workflow["draft"]:
@@ -102,14 +118,16 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
         definition = await checked(workflow["draft"])
         made = await connection.fetchrow(
             """
-            INSERT INTO meshhook.versions (workflow_id, number, definition, limited, priority)
-            SELECT $1, coalesce(max(v.number), 0) + 1, $2::json, $3, $4 FROM meshhook.versions v WHERE v.workflow_id = $1
-            RETURNING number, id, created_at
+            INSERT INTO meshhook.versions (workflow_id, number, definition, limited, priority, note, published_by)
+            SELECT $1, coalesce(max(v.number), 0) + 1, $2::json, $3, $4, $5, $6 FROM meshhook.versions v WHERE v.workflow_id = $1
+            RETURNING number, id, created_at, note, published_by
             """,
             workflow["id"],
             workflow["draft"],
             definition.place is not None,
             definition.priority,
+            note,
+            audit.actor(),
         )
         assert made is not None
         await connection.execute(
@@ -119,16 +137,23 @@ async def publish(database: Database, project_id: int, name: str) -> tuple[Versi
     return _version(name, made), True
 
 
-async def workflows(database: Database, project_id: int) -> list[Workflow]:
-    """Every workflow of a project, by name."""
+async def workflows(
+    database: Database, project_id: int, *, tag: str | None = None, deleted: bool = False
+) -> list[Workflow]:
+    """Every workflow of a project, by name: those with a ``tag`` alone, or those that are deleted."""
+    if "\0" in (tag or ""):
+        return []  # no text in Postgres holds it
     rows = await database.read(
         """
-        SELECT w.name, v.number, w.created_at, w.updated_at
-        FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.id = w.published_version_id
-        WHERE w.project_id = $1
+        SELECT w.name, v.number, w.created_at, w.updated_at, w.tags, w.deleted_at
+        FROM meshhook.workflows w
+        LEFT JOIN meshhook.versions v ON v.id = coalesce(w.published_version_id, w.parked_version_id)
+        WHERE w.project_id = $1 AND (w.deleted_at IS NOT NULL) = $2 AND ($3::text IS NULL OR $3 = ANY (w.tags))
         ORDER BY w.name
         """,
         project_id,
+        deleted,
+        tag,
     )
     return [workflow_of(row) for row in rows]
 
@@ -142,7 +167,7 @@ async def workflow(database: Database, project_id: int, name: str) -> WorkflowDe
     check_known(name)
     rows = await database.read(
         """
-        SELECT w.name, v.number, w.created_at, w.updated_at, w.draft, w.draft_by,
+        SELECT w.name, v.number, w.created_at, w.updated_at, w.tags, w.deleted_at, w.draft, w.draft_by,
                v.id IS NULL OR v.definition::text <> w.draft::text AS changed
         FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.id = w.published_version_id
         WHERE w.project_id = $1 AND w.name = $2
@@ -153,11 +178,10 @@ async def workflow(database: Database, project_id: int, name: str) -> WorkflowDe
     if not rows:
         raise unknown_workflow(name)
     row = rows[0]
+    if row["deleted_at"] is not None:
+        raise workflow_deleted(name, row["deleted_at"], status=404)
     return WorkflowDetail(
-        name=row["name"],
-        published=row["number"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
+        **msgspec.structs.asdict(workflow_of(row)),
         draft=msgspec.json.decode(row["draft"]),
         changed=row["changed"],
         etag=etag_of(row["draft"]),
@@ -174,7 +198,7 @@ async def versions(database: Database, project_id: int, name: str) -> list[Versi
     check_known(name)
     rows = await database.read(
         """
-        SELECT v.number, v.id, v.created_at
+        SELECT v.number, v.id, v.created_at, v.note, v.published_by
         FROM meshhook.workflows w LEFT JOIN meshhook.versions v ON v.workflow_id = w.id AND v.number IS NOT NULL
         WHERE w.project_id = $1 AND w.name = $2
         ORDER BY v.number DESC
@@ -198,7 +222,7 @@ async def version(database: Database, project_id: int, name: str, number: int) -
         raise _unknown_version(name, number)
     rows = await database.read(
         """
-        SELECT v.number, v.id, v.created_at, v.definition
+        SELECT v.number, v.id, v.created_at, v.note, v.published_by, v.definition
         FROM meshhook.workflows w JOIN meshhook.versions v ON v.workflow_id = w.id
         WHERE w.project_id = $1 AND w.name = $2 AND v.number = $3
         """,
@@ -210,10 +234,7 @@ async def version(database: Database, project_id: int, name: str, number: int) -
         raise _unknown_version(name, number)
     row = rows[0]
     return VersionDetail(
-        name=name,
-        version=row["number"],
-        version_id=row["id"],
-        created_at=row["created_at"],
+        **msgspec.structs.asdict(_version(name, row)),
         definition=msgspec.json.decode(row["definition"]),
     )
 
@@ -234,7 +255,7 @@ async def save_endpoint(
         """
         INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods, config)
         SELECT w.project_id, $2, w.id, $4, coalesce($5, '{}')::json
-        FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3
+        FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3 AND w.deleted_at IS NULL
         ON CONFLICT (path) DO UPDATE
             SET workflow_id = excluded.workflow_id, methods = excluded.methods,
                 config = CASE WHEN $5::text IS NULL THEN e.config ELSE excluded.config END
@@ -269,7 +290,7 @@ async def create_endpoint(
         """
         INSERT INTO meshhook.endpoints AS e (project_id, path, workflow_id, methods, config)
         SELECT w.project_id, $2, w.id, $4, coalesce($5, '{}')::json
-        FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3
+        FROM meshhook.workflows w WHERE w.project_id = $1 AND w.name = $3 AND w.deleted_at IS NULL
         ON CONFLICT (path) DO NOTHING
         RETURNING e.path, $3 AS name, e.methods, e.config, e.created_at
         """,
@@ -400,9 +421,14 @@ def workflow_deleted(name: str, at: datetime, *, status: int) -> Refusal:
 
 
 def workflow_of(row: Row) -> Workflow:
-    """A workflow from a row with ``name``, ``number``, ``created_at`` and ``updated_at``."""
+    """A workflow from a row with ``name``, ``number``, ``created_at``, ``updated_at``, ``tags`` and ``deleted_at``."""
     return Workflow(
-        name=row["name"], published=row["number"], created_at=row["created_at"], updated_at=row["updated_at"]
+        name=row["name"],
+        published=row["number"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        tags=row["tags"],
+        deleted_at=row["deleted_at"],
     )
 
 
@@ -463,10 +489,12 @@ def _checked_config(text: str | None) -> str | None:
 
 async def _why_not_saved(database: Database, project_id: int, path: str, workflow: str) -> Refusal:
     known = await database.read(
-        "SELECT 1 FROM meshhook.workflows WHERE project_id = $1 AND name = $2", project_id, workflow
+        "SELECT deleted_at FROM meshhook.workflows WHERE project_id = $1 AND name = $2", project_id, workflow
     )
     if not known:
         return unknown_workflow(workflow)
+    if known[0]["deleted_at"] is not None:
+        return workflow_deleted(workflow, known[0]["deleted_at"], status=409)
     return Refusal(
         409, "path-taken", "This path is taken", f"There is an endpoint {path!r} already. Choose another path."
     )
@@ -483,4 +511,24 @@ def _endpoint(row: Row) -> Endpoint:
 
 
 def _version(name: str, row: Row) -> Version:
-    return Version(name=name, version=row["number"], version_id=row["id"], created_at=row["created_at"])
+    return Version(
+        name=name,
+        version=row["number"],
+        version_id=row["id"],
+        created_at=row["created_at"],
+        note=row["note"],
+        published_by=row["published_by"],
+    )
+
+
+def _checked_note(note: str | None) -> str | None:
+    """A note without the blanks around it; nothing when there is nothing in it."""
+    text = (note or "").strip()
+    if len(text) > NOTE_LENGTH_MAX or "\0" in text:
+        raise Refusal(
+            400,
+            "bad-note",
+            "This note is not allowed",
+            f"A note has {NOTE_LENGTH_MAX:,} characters at most, and no NUL. Nothing was published.",
+        )
+    return text or None

@@ -55,7 +55,7 @@ WITH saved AS (
                OR '"' || left(encode(sha256(convert_to(w.draft::text, 'UTF8')), 'hex'), 32) || '"' = ANY ($7))
     RETURNING w.*
 )
-SELECT s.name, v.number, s.created_at, s.updated_at
+SELECT s.name, v.number, s.created_at, s.updated_at, s.tags, s.deleted_at
 FROM saved s LEFT JOIN meshhook.versions v ON v.id = s.published_version_id
 """
 _NOW: Final = """

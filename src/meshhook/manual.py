@@ -100,7 +100,8 @@ def _accepted(made: RunStart, answer: NotNew | None) -> Accepted:
                 409,
                 "not-published",
                 "The workflow is not published",
-                f"{made.workflow!r} has no published version yet. Publish it, then start it again.",
+                f"{made.workflow!r} has no published version: it was never published, or it was deleted. Publish or restore "
+                "it, then start it again.",
             )
         case _:
             raise unknown_workflow(made.workflow)

@@ -279,7 +279,7 @@ async def _move(connection: Connection[Row], due: Sequence[_Due], outcomes: dict
     )
 
 
-_WHY: Final = {"unpublished": "its workflow is not published", "gone": "its workflow is gone"}
+_WHY: Final = {"unpublished": "its workflow is not published, or was deleted", "gone": "its workflow is gone"}
 
 
 # Rows ----------------------------------------------------------------------------------------------------------------

@@ -175,3 +175,17 @@ def test_a_draft_is_tried(meshhook: Meshhook, definition: Path, tmp_path: Path) 
     assert "tried (test)" in meshhook("runs", "list", "--test").out
     assert begun["run_id"] not in meshhook("runs", "list", "--no-test").out
     assert "as in charge=charged.json" in meshhook("workflow", "try", "tried", "--pin", node).err
+
+
+def test_a_workflow_is_tagged_put_away_and_taken_back(meshhook: Meshhook, definition: Path) -> None:
+    meshhook("workflow", "apply", "shelved", str(definition))
+    assert meshhook("workflow", "publish", "shelved", "--note", "First of all").code == 0
+    assert "First of all" in meshhook("workflow", "show", "shelved").out
+    assert meshhook("workflow", "tag", "shelved", "shop", "billing").out == "shelved is tagged shop, billing.\n"
+    listed = meshhook("workflow", "list", "--tag", "shop", "--json").json["items"]
+    assert [(it["name"], it["tags"]) for it in listed] == [("shelved", ["shop", "billing"])]
+    assert "meshhook workflow restore shelved" in meshhook("workflow", "delete", "shelved").out
+    assert "shelved" not in meshhook("workflow", "list").out
+    assert "shelved" in meshhook("workflow", "list", "--deleted").out
+    assert "was deleted" in meshhook("workflow", "apply", "shelved", str(definition)).err
+    assert meshhook("workflow", "restore", "shelved").out == "shelved is back. Version 1 of it is published.\n"

@@ -81,6 +81,22 @@ class TakesDefinition(Operation):
 
 
 @dataclass
+class TakesNote(Operation):
+    """An operation whose body may say something about a new version."""
+
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(required=False, content=_body("PublishWrite").content)
+
+
+@dataclass
+class TakesTags(Operation):
+    """An operation whose body holds tags."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body("TagsWrite")
+
+
+@dataclass
 class TakesExpressions(Operation):
     """An operation whose body holds expressions, and what they see."""
 
@@ -269,6 +285,18 @@ class EventWrite(EventForRun, frozen=True, kw_only=True, forbid_unknown_fields=T
     key: str = ""
 
 
+class PublishWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A word about the new version, of 1,000 characters at most."""
+
+    note: str | None = None
+
+
+class TagsWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tags of a workflow."""
+
+    tags: list[str]
+
+
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why something is done."""
 
@@ -360,6 +388,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             ReceiptWrite,
             EvaluateWanted,
             TestRunWanted,
+            PublishWrite,
+            TagsWrite,
         ],
         ref_template=_SCHEMAS + "{name}",
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, get, post, put
+from litestar import Request, Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
-from meshhook import catalog, drafts, linting
-from meshhook.api.openapi import TakesDefinition
+from meshhook import catalog, drafts, linting, shelf
+from meshhook.api.openapi import PublishWrite, TagsWrite, TakesDefinition, TakesNote, TakesTags
 from meshhook.api.preconditions import ETAG, IfMatch, IfNoneMatch, condition
-from meshhook.api.shared import Caller, ProblemFault, problems_of, text_of, told
+from meshhook.api.shared import Caller, ProblemFault, decoded, problems_of, text_of, told
 from meshhook.catalog import Version, VersionDetail, Workflow, WorkflowDetail
 from meshhook.definition import SCHEMA
 from meshhook.lint import Advice
@@ -82,14 +82,22 @@ async def save_draft(
 @post(
     "/api/v1/workflows/{name:str}/versions",
     summary="Publish the draft",
-    responses={200: ResponseSpec(PublishedVersion, description="It was published already."), **problems_of(404, 422)},
+    operation_class=TakesNote,
+    responses={
+        200: ResponseSpec(PublishedVersion, description="It was published already."),
+        **problems_of(404, 408, 409, 411, 413, 422),
+    },
 )
-async def publish(caller: NamedDependency[Caller], name: FromPath[str]) -> Response[PublishedVersion]:
-    """Makes the draft the next immutable version, which runs accepted from now on get (201).
+async def publish(
+    caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]
+) -> Response[PublishedVersion]:
+    """Makes the draft the next immutable version, which runs accepted from now on get (201). The body may hold a `note` on it.
 
     When the draft is what is published already, nothing changes and that version is the answer (200).
     """
-    version, is_new = await catalog.publish(caller.database, caller.project_id, name)
+    body = await request.body()
+    note = decoded(body, PublishWrite).note if body.strip() else None
+    version, is_new = await catalog.publish(caller.database, caller.project_id, name, note)
     caller.on_change()
     warnings = await linting.advice(caller.database, caller.project_id, name)
     published = PublishedVersion(**msgspec.structs.asdict(version), warnings=warnings)
@@ -97,9 +105,13 @@ async def publish(caller: NamedDependency[Caller], name: FromPath[str]) -> Respo
 
 
 @get("/api/v1/workflows", summary="List workflows", responses=problems_of())
-async def list_workflows(caller: NamedDependency[Caller]) -> Workflows:
+async def list_workflows(
+    caller: NamedDependency[Caller],
+    tag: Annotated[str | None, QueryParameter(description="Only those with this tag.")] = None,
+    deleted: Annotated[bool, QueryParameter(description="Those that are deleted, instead of the others.")] = False,
+) -> Workflows:
     """Every workflow of the project, by name."""
-    return Workflows(await catalog.workflows(caller.database, caller.project_id))
+    return Workflows(await catalog.workflows(caller.database, caller.project_id, tag=tag, deleted=deleted))
 
 
 @get(
@@ -126,6 +138,37 @@ async def get_version(caller: NamedDependency[Caller], name: FromPath[str], numb
     return await catalog.version(caller.database, caller.project_id, name, number)
 
 
+@put(
+    "/api/v1/workflows/{name:str}/tags",
+    summary="Tag a workflow",
+    operation_class=TakesTags,
+    responses=problems_of(404, 408, 411, 413),
+)
+async def tag_workflow(
+    caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]
+) -> Workflow:
+    """The workflow has these tags from now on, and no others: 20 at most, each of 40 characters at most."""
+    tags = decoded(await request.body(), TagsWrite).tags
+    return await shelf.tag(caller.database, caller.project_id, name, tags)
+
+
+@delete("/api/v1/workflows/{name:str}", summary="Delete a workflow", responses=problems_of(404))
+async def delete_workflow(caller: NamedDependency[Caller], name: FromPath[str]) -> None:
+    """Nothing starts it any more: endpoints answer 409, schedules pass. Runs that live go on, its name stays taken, and it can be
+    restored.
+    """
+    await shelf.delete(caller.database, caller.project_id, name)
+    caller.on_change()
+
+
+@post("/api/v1/workflows/{name:str}/restore", status_code=200, summary="Restore a workflow", responses=problems_of(404))
+async def restore_workflow(caller: NamedDependency[Caller], name: FromPath[str]) -> Workflow:
+    """Takes a deleted workflow back as it was, publication included. One that is not deleted stays as it is."""
+    restored = await shelf.restore(caller.database, caller.project_id, name)
+    caller.on_change()
+    return restored
+
+
 @get(
     "/api/v1/schemas/definition.json",
     summary="The JSON Schema of definitions",
@@ -137,4 +180,7 @@ async def get_schema() -> dict[str, Any]:
     return SCHEMA
 
 
-HANDLERS = [save_draft, publish, list_workflows, get_workflow, list_versions, get_version, get_schema]
+HANDLERS = [
+    *(save_draft, publish, list_workflows, get_workflow, list_versions, get_version, get_schema),
+    *(tag_workflow, delete_workflow, restore_workflow),
+]

@@ -530,6 +530,8 @@ class PublishedVersion(_Answer, frozen=True, kw_only=True):
     version: int
     version_id: int
     created_at: datetime
+    note: str | None
+    published_by: str | None
     warnings: list[Advice]
 
 
@@ -604,6 +606,8 @@ class SavedWorkflow(_Answer, frozen=True, kw_only=True):
     published: int | None
     created_at: datetime
     updated_at: datetime
+    tags: list[str]
+    deleted_at: datetime | None
     etag: str
     errors: list[ProblemFault]
     warnings: list[Advice]
@@ -860,6 +864,8 @@ class Version(_Answer, frozen=True, kw_only=True):
     version: int
     version_id: int
     created_at: datetime
+    note: str | None
+    published_by: str | None
 
 
 class VersionDetail(_Answer, frozen=True, kw_only=True):
@@ -867,6 +873,8 @@ class VersionDetail(_Answer, frozen=True, kw_only=True):
     version: int
     version_id: int
     created_at: datetime
+    note: str | None
+    published_by: str | None
     definition: dict[str, Any]
 
 
@@ -899,6 +907,8 @@ class Workflow(_Answer, frozen=True, kw_only=True):
     published: int | None
     created_at: datetime
     updated_at: datetime
+    tags: list[str]
+    deleted_at: datetime | None
 
 
 class WorkflowDetail(_Answer, frozen=True, kw_only=True):
@@ -906,6 +916,8 @@ class WorkflowDetail(_Answer, frozen=True, kw_only=True):
     published: int | None
     created_at: datetime
     updated_at: datetime
+    tags: list[str]
+    deleted_at: datetime | None
     draft: dict[str, Any]
     changed: bool
     etag: str

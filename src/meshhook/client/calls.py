@@ -58,6 +58,7 @@ from meshhook.client.answers import (
     VersionDetail,
     Versions,
     Why,
+    Workflow,
     WorkflowDetail,
     Workflows,
     WorkflowsStatistics,
@@ -111,6 +112,15 @@ class Calls:
         published before they are gone. `warnings` hold what may be a mistake; nothing is refused for it.
         """
 
+    @call("DELETE", "/api/v1/workflows/{name}")
+    def delete_workflow(self, name: str) -> None:
+        """Delete a workflow.
+
+        Nothing starts it any more: endpoints answer 409, schedules pass. Runs that live go on, its name stays taken,
+        and it can be
+        restored.
+        """
+
     @call("GET", "/api/v1/workflows/{name}/versions")
     def list_versions(self, name: str) -> Versions:
         """List the versions of a workflow.
@@ -119,16 +129,17 @@ class Calls:
         """
 
     @call("POST", "/api/v1/workflows/{name}/versions")
-    def publish(self, name: str) -> PublishedVersion:
+    def publish(self, name: str, *, note: str | UnsetType | None = UNSET) -> PublishedVersion:
         """Publish the draft.
 
-        Makes the draft the next immutable version, which runs accepted from now on get (201).
+        Makes the draft the next immutable version, which runs accepted from now on get (201). The body may hold a
+        `note` on it.
 
         When the draft is what is published already, nothing changes and that version is the answer (200).
         """
 
-    @call("GET", "/api/v1/workflows")
-    def list_workflows(self) -> Workflows:
+    @call("GET", "/api/v1/workflows", query=("tag", "deleted"))
+    def list_workflows(self, *, tag: str | None = None, deleted: bool | None = None) -> Workflows:
         """List workflows.
 
         Every workflow of the project, by name.
@@ -146,6 +157,20 @@ class Calls:
         """The JSON Schema of definitions.
 
         What `meshhook workflow schema` prints.
+        """
+
+    @call("PUT", "/api/v1/workflows/{name}/tags")
+    def tag_workflow(self, name: str, *, tags: str | Sequence[str]) -> Workflow:
+        """Tag a workflow.
+
+        The workflow has these tags from now on, and no others: 20 at most, each of 40 characters at most.
+        """
+
+    @call("POST", "/api/v1/workflows/{name}/restore")
+    def restore_workflow(self, name: str) -> Workflow:
+        """Restore a workflow.
+
+        Takes a deleted workflow back as it was, publication included. One that is not deleted stays as it is.
         """
 
     @call("POST", "/api/v1/workflows/{name}/runs", headers=("idempotency_key",), whole="body")

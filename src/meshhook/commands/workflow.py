@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from meshhook import catalog, drafts, linting
+from meshhook import catalog, drafts, linting, shelf
 from meshhook.catalog import Version, Workflow, WorkflowDetail
 from meshhook.commands import testrun
 from meshhook.commands.answers import (
@@ -101,16 +101,22 @@ def apply(
 
 @app.command()
 @with_settings(*DATABASE)
-def publish(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Json = False) -> None:
+def publish(
+    loaded: Loaded,
+    name: Name,
+    note: Annotated[str | None, typer.Option(help="A word about the new version.", show_default=False)] = None,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
     """Make the draft the next version, which runs accepted from now on get.
 
     When the draft is what is published already, nothing changes.
 
-    Example: meshhook workflow publish orders
+    Example: meshhook workflow publish orders --note "Refunds are paid twice no more"
     """
 
     async def act(database: Database, project_id: int) -> tuple[Version, bool, list[Advice]]:
-        version, is_new = await catalog.publish(database, project_id, name)
+        version, is_new = await catalog.publish(database, project_id, name, note)
         return version, is_new, await linting.advice(database, project_id, name)
 
     version, is_new, warnings = ask(loaded, act, project)
@@ -123,23 +129,69 @@ def publish(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Jso
 
 @app.command("list")
 @with_settings(*DATABASE)
-def list_(loaded: Loaded, project: Project = DEFAULT, as_json: Json = False) -> None:
+def list_(
+    loaded: Loaded,
+    tag: Annotated[str | None, typer.Option(help="Only those with this tag.", show_default=False)] = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that are deleted instead.")] = False,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
     """List the workflows of a project.
 
     Example: meshhook workflow list --json | jq '.items[].name'
     """
-    found = ask(loaded, catalog.workflows, project)
+    found = ask(
+        loaded, lambda database, project_id: catalog.workflows(database, project_id, tag=tag, deleted=deleted), project
+    )
     if as_json:
         say_json({"items": found})
         return
-    rows = ((it.name, it.published, it.updated_at) for it in found)
-    table(
-        "name",
-        "published",
-        "draft saved",
-        rows=rows,
-        empty="No workflows yet. Save one: meshhook workflow apply NAME FILE",
-    )
+    rows = ((it.name, it.published, it.deleted_at if deleted else it.updated_at, ", ".join(it.tags)) for it in found)
+    empty = "No workflows yet. Save one: meshhook workflow apply NAME FILE" if tag is None and not deleted else "None."
+    table("name", "published", "deleted" if deleted else "draft saved", "tags", rows=rows, empty=empty)
+
+
+@app.command("tag")
+@with_settings(*DATABASE)
+def tag_(
+    loaded: Loaded,
+    name: Name,
+    tags: Annotated[list[str] | None, typer.Argument(help="All its tags; none takes them away.")] = None,
+    project: Project = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Give a workflow these tags, and no others.
+
+    Example: meshhook workflow tag orders shop billing
+    """
+    tagged = ask(loaded, lambda database, project_id: shelf.tag(database, project_id, name, tags or []), project)
+    if as_json:
+        say_json(tagged)
+    else:
+        typer.echo(f"{name} is tagged {', '.join(tagged.tags)}." if tagged.tags else f"{name} has no tags.")
+
+
+@app.command()
+@with_settings(*DATABASE)
+def delete(loaded: Loaded, name: Name, project: Project = DEFAULT) -> None:
+    """Put a workflow away: nothing starts it any more. Its runs stay, and those that live go on.
+
+    Example: meshhook workflow delete orders
+    """
+    ask(loaded, lambda database, project_id: shelf.delete(database, project_id, name), project)
+    typer.echo(f"{name} is deleted. `meshhook workflow restore {name}` takes it back.")
+
+
+@app.command()
+@with_settings(*DATABASE)
+def restore(loaded: Loaded, name: Name, project: Project = DEFAULT) -> None:
+    """Take a deleted workflow back as it was.
+
+    Example: meshhook workflow restore orders
+    """
+    restored = ask(loaded, lambda database, project_id: shelf.restore(database, project_id, name), project)
+    version = f"Version {restored.published} of it" if restored.published else "None of its versions"
+    typer.echo(f"{name} is back. {version} is published.")
 
 
 @app.command()
@@ -161,6 +213,7 @@ def show(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Json =
     facts(
         [
             ("workflow", detail.name),
+            ("tags", ", ".join(detail.tags) or None),
             ("published", f"version {detail.published}" if detail.published else None),
             ("draft", "differs from what is published" if detail.changed else "is what is published"),
             ("saved", detail.updated_at),
@@ -170,7 +223,8 @@ def show(loaded: Loaded, name: Name, project: Project = DEFAULT, as_json: Json =
     nodes = ((node.get("id"), node.get("type"), node.get("name")) for node in _nodes_of(detail.draft))
     table("node", "type", "name", rows=nodes, empty="")
     console().print()
-    table("version", "published", rows=((it.version, it.created_at) for it in versions), empty="No version yet.")
+    told = ((it.version, it.created_at, it.published_by, it.note) for it in versions)
+    table("version", "published", "by", "note", rows=told, empty="No version yet.")
 
 
 def _nodes_of(draft: dict[str, Any]) -> list[dict[str, Any]]:
