@@ -48,9 +48,7 @@ export function boxNodes(drawing: Drawing, before: readonly BoxNode[], shown: Sh
       measured: { ...box.size },
       handles: handlesOf(box),
       selected,
-      selectable: box.node !== undefined,
       draggable: box.node === undefined ? false : undefined,
-      focusable: box.node !== undefined,
       ariaLabel: labelOf(box),
       data: { box, state, mark, pinned }
     };

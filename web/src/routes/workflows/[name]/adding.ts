@@ -1,0 +1,12 @@
+import type { EditorDocument } from '$lib/editor/document.svelte';
+
+/** What is dragged from the palette, in the terms of drag and drop. */
+export const DRAGGED = 'application/x-meshhook-node';
+
+/** The address new nodes come behind: the node, or start, that was chosen last. */
+export function behindSelection(document: EditorDocument): string | undefined {
+  return [...document.selection].findLast((item) => !item.includes(':'));
+}
+
+export const addBehindSelection = (document: EditorDocument, type: string): string =>
+  document.add(type, { behind: behindSelection(document) });

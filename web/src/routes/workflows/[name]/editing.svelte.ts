@@ -1,0 +1,20 @@
+import type { Point } from '$lib/flow/drawing';
+
+/** A new node is being looked for: where it goes. */
+export interface Adding {
+  /** In the graph of this scope, at this place. */
+  scope?: string;
+  at?: Point;
+  behind?: string | undefined;
+  port?: string | undefined;
+}
+
+/** Which of the small windows over the canvas is open. */
+class Editing {
+  adding = $state.raw<Adding | undefined>();
+  /** The node a connection is to be made from, by the keyboard. */
+  connectFrom = $state<string | undefined>();
+  keys = $state(false);
+}
+
+export const editing = new Editing();
