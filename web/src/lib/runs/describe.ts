@@ -18,6 +18,8 @@ export function originOf(origin: Origin, endpoint: string | null): { text: strin
       return { text: run ? `replay of ${shortId(run)}` : 'replay', run };
     case 'resumption':
       return { text: run ? `${shortId(run)} from ${origin.step ?? 'a step'}` : 'resumed', run };
+    case 'test':
+      return { text: 'test run', run };
     default:
       return { text: endpoint === null ? '' : `/${endpoint}`, run };
   }
