@@ -19,6 +19,8 @@ class Usage(TypedDict):
     processes: int
     fds: int
     """Open files, sockets among them; read at every fifth time."""
+    fds_most: int
+    """Those of the process that has most of them."""
 
 
 # To add up the shares of a server's processes takes the kernel some milliseconds a process.
@@ -31,7 +33,7 @@ class Meter:
     def __init__(self) -> None:
         self._reads = 0
         self._shares: dict[int, int] = {}
-        self._fds: dict[int, int] = {}
+        self._fds: dict[int, list[int]] = {}
         self._known: dict[int, psutil.Process] = {}
         self._cpu_s: dict[str, dict[int, float]] = {}
 
@@ -43,7 +45,8 @@ class Meter:
 
     def _read_role(self, role: str, pids: list[int]) -> Usage:
         cpu_s = self._cpu_s.setdefault(role, {})
-        rss_bytes = processes = fds = 0
+        rss_bytes = processes = 0
+        fds: list[int] = []
         for pid in pids:
             with suppress(psutil.Error):
                 main = self._process(pid)
@@ -56,7 +59,13 @@ class Meter:
                 cpu_s[pid] = max(cpu_s.get(pid, 0.0), used_s)
                 rss_bytes += self._memory(pid, family)
                 fds += self._files(pid, family)
-        return {"cpu_s": sum(cpu_s.values()), "rss_bytes": rss_bytes, "processes": processes, "fds": fds}
+        return {
+            "cpu_s": sum(cpu_s.values()),
+            "rss_bytes": rss_bytes,
+            "processes": processes,
+            "fds": sum(fds),
+            "fds_most": max(fds, default=0),
+        }
 
     def _memory(self, pid: int, family: list[psutil.Process]) -> int:
         if len(family) == 1:
@@ -65,9 +74,9 @@ class Meter:
             self._shares[pid] = sum(map(_share, family))
         return self._shares[pid]
 
-    def _files(self, pid: int, family: list[psutil.Process]) -> int:
+    def _files(self, pid: int, family: list[psutil.Process]) -> list[int]:
         if pid not in self._fds or self._reads % SHARES_EVERY == 0:
-            self._fds[pid] = sum(map(_open_files, family))
+            self._fds[pid] = [_open_files(process) for process in family]
         return self._fds[pid]
 
     def _process(self, pid: int) -> psutil.Process:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
 from meshproof.draw import Draw
 
 NAMES = (
@@ -71,6 +73,6 @@ def dump(draw: Draw, data: Any) -> bytes:
     style = draw.below(4)
     if style == 0:
         return json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode()
-    if style == 1:
-        return json.dumps(data, ensure_ascii=False, indent=2).encode()
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    compact = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    # json.dumps(indent=2) gives the same and leaves a cycle behind: a generator, which never collects, grew by them.
+    return msgspec.json.format(compact, indent=2) if style == 1 else compact

@@ -22,17 +22,16 @@ MEMORY: Final = {
     "worker": Bound(16.0, 8.0),
     # Its shared buffers (128 MB) fill up once, and a backend caches what it has seen.
     "postgres": Bound(180.0, 8.0),
-    # What it has made ready (128 MB) is let go piece by piece and made anew in other sizes: the allocator settles on some more.
-    "generator": Bound(96.0, 8.0),
+    "generator": Bound(24.0, 8.0),
     "suite": Bound(24.0, 8.0),
     "sink": Bound(16.0, 8.0),
 }
 FILES: Final = {
     "api": Bound(24.0, 4.0),
     "worker": Bound(24.0, 4.0),
-    # Each of a dozen backends keeps the files of what it has seen open, some eighty here, and sees all of it within half an hour.
-    "postgres": Bound(600.0, 4.0),
 }
+FILES_OF_BACKEND: Final = Bound(24.0, 4.0)
+"""Of the backend that has most. Each keeps the files of what it has seen open: their sum rises until all have seen everything."""
 CONNECTIONS: Final = Bound(6.0, 1.0)
 DEAD: Final = Bound(60_000.0, 0.0, of_median=1.0)
 """Autovacuum comes after some ten thousand changes; what it does not keep up with grows by far more than that."""
@@ -77,6 +76,9 @@ def _trends(evidence: Evidence, phase: Phase, forget_s: float) -> Iterator[Trend
         files = series(lambda line, role=role: line["roles"][role]["fds"])  # type: ignore[misc]
         if files and files[0].value:
             yield trend(f"open files of {role}", "files", files, bound)
+    files = series(lambda line: line["roles"]["postgres"]["fds_most"])
+    if files and files[0].value:
+        yield trend("open files of a backend of postgres", "files", files, FILES_OF_BACKEND)
     yield trend(
         "connections to the database", "connections", series(lambda line: line["database"]["connections"]), CONNECTIONS
     )

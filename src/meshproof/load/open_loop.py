@@ -21,6 +21,17 @@ from meshproof.plan import Plan
 TICK_S = 0.001
 EXPIRE_EVERY_TICKS = 50
 CONNECTIONS_MAX = 1_024
+CONNECTIONS_MIN = 16
+STALL_S = 0.25
+
+
+def connections_for(rate: float) -> int:
+    """How many connections to open before the start: as many as requests come due in a stall of the engine of ``STALL_S``.
+
+    To open some hundreds takes 20 ms. Done when a stall asks for them, that makes the next requests late, and the engine's doing
+    would be taken for the generator's.
+    """
+    return max(CONNECTIONS_MIN, min(CONNECTIONS_MAX, round(rate * STALL_S)))
 
 
 class OpenLoop:

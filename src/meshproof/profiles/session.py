@@ -22,6 +22,7 @@ from meshproof.ledger import LineWriter, read_document, write_document
 from meshproof.load import audience, status_pages
 from meshproof.load.courier import Courier
 from meshproof.load.generator import Calibration, Generator, GeneratorError, calibrate, certificate_of
+from meshproof.load.open_loop import CONNECTIONS_MAX, connections_for
 from meshproof.load.prober import Prober
 from meshproof.load.process import Job
 from meshproof.load.stagehand import Stagehand
@@ -247,6 +248,8 @@ async def drive(
         port,
         str(run.folder / "sent"),
         processes=run.settings.generators,
+        # How high steps will go is not known yet.
+        connections=CONNECTIONS_MAX if stepped else connections_for(_each_sends_per_s(run)),
         dsn=run.target.dsn,
         stepped=stepped,
         tls=run.target.tls,
@@ -290,6 +293,11 @@ async def drive(
         run.folder / "generator.json", certificate_of(certificates, run.calibration, target_per_s(run, driven))
     )
     return driven
+
+
+def _each_sends_per_s(run: Session) -> float:
+    """What each process of the generator sends at most."""
+    return run.plan.peak_per_s / run.settings.slice.of / run.settings.generators
 
 
 @asynccontextmanager
