@@ -39,9 +39,7 @@ export async function sampleOf(id: string): Promise<Sample> {
 
 /** What an expression of the node at this path sees; outside a loop its real input, else that of the trigger. */
 export function contextOf(sample: Sample, path: string): Context {
-  const steps = Object.fromEntries(
-    [...sample.outputs].filter(([name]) => !name.includes('.')).map(([name, output]) => [name, { output }])
-  );
+  const steps = Object.fromEntries([...sample.outputs].filter(([name]) => !name.includes('.')));
   return {
     input: sample.inputs.get(path) ?? sample.trigger.body,
     trigger: sample.trigger,
