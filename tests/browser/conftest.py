@@ -59,8 +59,8 @@ def _can_browse() -> None:
 class Engine:
     """Where the engine under test listens, and a client of its API."""
 
-    def __init__(self, url: str, dsn: str) -> None:
-        self.url, self.dsn = url, dsn
+    def __init__(self, url: str, dsn: str, settings: dict[str, Any]) -> None:
+        self.url, self.dsn, self.settings = url, dsn, settings
         self.http = httpx.Client(base_url=url, timeout=BOUND_MS / 1000)
 
     def name(self, stem: str) -> str:
@@ -98,7 +98,7 @@ async def engine(postgres_dsn: str, template: str, tmp_path_factory: pytest.Temp
         settings = {"outbound_allow": "127.0.0.0/8, ::1, localhost", "secrets_key_file": keys}
         serve = await stack.enter_async_context(Running("serve", dsn, **settings))
         await stack.enter_async_context(Running("work", dsn, **settings))
-        made = Engine(serve.url, dsn)
+        made = Engine(serve.url, dsn, settings)
         stack.callback(made.http.close)
         yield made
 

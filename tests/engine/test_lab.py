@@ -231,7 +231,7 @@ def test_what_is_no_test_is_not_found(shelf: Shelf, id: str) -> None:
 
 @pytest.mark.parametrize(
     ("is_on", "missing", "says"),
-    [(False, [], "Set `lab` to true"), (True, ["duckdb"], "duckdb"), (True, [], None)],
+    [(False, [], "Set lab to true"), (True, ["duckdb"], "duckdb"), (True, [], None)],
 )
 def test_where_it_is_not_there_it_says_what_to_do(
     tmp_path: Path, is_on: bool, missing: list[str], says: str | None

@@ -46,9 +46,7 @@ class Lab:
     def obstacle(self) -> Refusal | None:
         """Why no test can be begun here, and what to do; None where one can."""
         if not self._is_on:
-            return _unavailable(
-                "It is off. Set `lab` to true (`make up` does, on loopback), and start the server anew."
-            )
+            return _unavailable("It is off. Set lab to true (make up does, on loopback), and start the server anew.")
         if missing := self._missing():
             return _unavailable(
                 f"The suite is not installed whole ({', '.join(missing)}). Install MeshHook with the extra `proof`: "

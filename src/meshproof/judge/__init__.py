@@ -112,6 +112,10 @@ def conclude(results: list[Result], counts: Counts) -> Verdicts:
     return Verdicts(verdict, valid, reason, counts, results)
 
 
+def _nobody_says(facts: Facts) -> bool:
+    return "plan" not in facts.absent and bool(without_model(facts))
+
+
 def _with(results: list[Result], verdict: Verdict) -> list[Result]:
     return [result for result in results if result.verdict is verdict]
 
@@ -135,6 +139,7 @@ def _counts(facts: Facts, results: list[Result]) -> Counts:
     def count(fact: str, sql: str) -> int | None:
         return None if fact in facts.absent else facts.one(sql)
 
+    wrong = broken("completion.status", "completion.output")
     return Counts(
         attempted=count("attempts", "SELECT count(*) FROM attempts"),
         acknowledged=count("attempts", "SELECT count(*) FROM attempts WHERE outcome = 'ok'"),
@@ -150,6 +155,7 @@ def _counts(facts: Facts, results: list[Result]) -> Counts:
         ),
         lost=broken("intake.lost"),
         duplicated=broken("intake.duplicated"),
-        wrong=broken("completion.status", "completion.output"),
+        # Where no model says what is right, nothing wrong was found is not nothing wrong.
+        wrong=wrong if wrong or not _nobody_says(facts) else None,
         stuck=broken("completion.stuck"),
     )

@@ -100,6 +100,7 @@ def test_a_pass_says_that_outputs_were_not_proved(
     verdicts = judged(story)
     assert {one.name: one.sentence for one in verdicts.results if one.verdict is not Verdict.PASS} == {}
     assert NO_MODEL in verdicts.reason
+    assert (verdicts.counts.lost, verdicts.counts.wrong) == (0, None)
 
 
 def test_a_run_made_of_another_body_than_was_sent(own: Callable[..., OwnStory], held: Callable[[Story], Held]) -> None:
