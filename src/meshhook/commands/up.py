@@ -220,7 +220,7 @@ def what_to_try(settings: Settings) -> str:
     except MeshHookError as error:
         return str(error)
     return (
-        f"Try it:\n  curl -i {settings.url}/hooks/hello -H 'content-type: application/json' "
+        f"Open it in a browser, or try it here:\n  curl -i {settings.url}/hooks/hello -H 'content-type: application/json' "
         """-d '{"name": "Ada"}'\n"""
         f"and see the result at the status_url it answers with, or all of them:\n  curl {settings.url}/api/v1/runs"
     )
