@@ -31,8 +31,8 @@ FILES: Final = {
     "worker": Bound(24.0, 4.0),
 }
 FILES_OF_BACKEND: Final = Bound(80.0, 4.0)
-"""Of the backend that has most. Each keeps the files of what it has seen open, some 130 for ordinary work, and some fifty more when it comes to
-do rarer things. The sum of all rises until all have seen everything."""
+"""Of the backend that has most. Each keeps the files of what it has seen open, some 130 for ordinary work, and some fifty more when
+it comes to do rarer things. The sum of all rises until all have seen everything."""
 CONNECTIONS: Final = Bound(6.0, 1.0)
 DEAD: Final = Bound(60_000.0, 0.0, of_median=1.0)
 """Autovacuum comes after some ten thousand changes; what it does not keep up with grows by far more than that."""
