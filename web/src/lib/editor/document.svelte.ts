@@ -101,10 +101,7 @@ export class EditorDocument {
   /** Connects; a reason when that can't be. */
   connect(connection: Connection): string | undefined {
     const reason = this.refusal(connection);
-    if (reason) {
-      this.news = `Not connected. ${reason}`;
-      return reason;
-    }
+    if (reason) return reason;
     this.#do('Connect', commands.connect(this.#definition, connection));
     return undefined;
   }

@@ -108,7 +108,12 @@ export class Draft {
 
   /** To be called after every change: saves a moment later. */
   changed(): void {
-    if (this.saving === 'conflict' || this.isSaved) return;
+    if (this.saving === 'conflict') return;
+    if (this.isSaved) {
+      // Undone to what is saved: nothing is left to do, unless a save of something else is under way.
+      if (this.saving !== 'saving') [this.saving, this.problem, this.#timer] = ['saved', undefined, undefined];
+      return;
+    }
     if (this.saving !== 'saving') this.saving = 'changed';
     this.#attempts = 0;
     this.#schedule(WAIT_MS);

@@ -76,6 +76,32 @@ describe('a draft', () => {
     expect(saves).toHaveLength(0);
   });
 
+  it('undone to what is saved is saved', async () => {
+    const { store, saves } = shared();
+    const { draft, change } = await opened(store);
+    change('delay');
+    draft.document.undo();
+    draft.changed();
+    expect(draft.saving).toBe('saved');
+    expect(await draft.flush()).toBe(true);
+    expect(saves).toHaveLength(0);
+  });
+
+  it('undone while the change is being saved, is saved as it was', async () => {
+    const { store, saves } = shared();
+    const { draft, change } = await opened(store);
+    const before = draft.document.definition;
+    change('delay');
+    const first = draft.flush();
+    draft.document.undo();
+    draft.changed();
+    await first;
+    expect(draft.saving).toBe('changed');
+    await draft.flush();
+    expect(saves.at(-1)).toBe(before);
+    expect(draft.saving).toBe('saved');
+  });
+
   it('changed while it is being saved is saved again', async () => {
     const { store, saves } = shared();
     const { draft, change } = await opened(store);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import Elk from 'elkjs/lib/elk.bundled.js';
 import { addressOfStep, nodeAt, pointed } from './address';
 import { readDefinition, type Definition, type NodeDoc } from './definition';
-import { drawingOf, extentOf, portPlaces, type Box, type Drawing } from './drawing';
+import { beginning, drawingOf, extentOf, portPlaces, type Box, type Drawing } from './drawing';
 import { boxNodes } from './items';
 import { summaryOf, portsOf } from './kinds';
 import { arrange, needsLayout, withoutPlaces } from './layout';
@@ -269,4 +269,22 @@ describe('addresses', () => {
 it('a graph without nodes has the extent of its start', () => {
   const { origin, end } = extentOf({ nodes: [], edges: [] }, '');
   expect(end.x - origin.x).toBe(112);
+});
+
+describe('what is seen at first', () => {
+  const chain = (count: number): Definition => ({
+    nodes: Array.from({ length: count }, (_, at) => step(`n${at}`, { position: { x: at * 288, y: 0 } })),
+    edges: [{ from: 'trigger', to: 'n0' }]
+  });
+  const view = { width: 1000, height: 600 };
+  it('is all of a small one, in the middle', () => {
+    const { zoom, x } = beginning(drawingOf(chain(1)), view);
+    expect(zoom).toBe(1);
+    expect(x + (-176 + (224 + 176) / 2) * zoom).toBeCloseTo(500);
+  });
+  it('is the start of a large one, not too small to be read', () => {
+    const { zoom, x } = beginning(drawingOf(chain(100)), view);
+    expect(zoom).toBe(0.5);
+    expect(x + -176 * zoom).toBeCloseTo(32);
+  });
 });

@@ -235,3 +235,32 @@ function inOrder(graph: Graph, leading: ReadonlyMap<string, string[]>): NodeDoc[
   }
   return order;
 }
+
+export interface Window {
+  x: number;
+  y: number;
+  zoom: number;
+}
+
+const READABLE = 0.5; // below, nobody reads what stands in a node
+
+/** What is seen at first: everything, where that can still be read; else the start of it, as large as can be read. */
+export function beginning({ boxes }: Drawing, view: Size, margin = 32): Window {
+  const outer = boxes.filter(({ parent }) => parent === undefined);
+  const [left, top] = [Math.min(...outer.map(({ at }) => at.x)), Math.min(...outer.map(({ at }) => at.y))];
+  const right = Math.max(...outer.map(({ at, size }) => at.x + size.width));
+  const bottom = Math.max(...outer.map(({ at, size }) => at.y + size.height));
+  const [width, height] = [right - left, bottom - top];
+  const room = { width: view.width - 2 * margin, height: view.height - 2 * margin };
+  const zoom = Math.min(1, Math.max(READABLE, Math.min(room.width / width, room.height / height)));
+  const start = boxes[0]!.at;
+  const middle = (view.width - width * zoom) / 2 - left * zoom;
+  return {
+    zoom,
+    x: width * zoom <= room.width ? middle : margin - left * zoom,
+    y:
+      height * zoom <= room.height
+        ? (view.height - height * zoom) / 2 - top * zoom
+        : view.height / 2 - (start.y + TRIGGER_SIZE.height / 2) * zoom
+  };
+}

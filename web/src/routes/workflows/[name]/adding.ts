@@ -1,4 +1,5 @@
 import type { EditorDocument } from '$lib/editor/document.svelte';
+import { editing } from './editing.svelte';
 
 /** What is dragged from the palette, in the terms of drag and drop. */
 export const DRAGGED = 'application/x-meshhook-node';
@@ -8,5 +9,7 @@ export function behindSelection(document: EditorDocument): string | undefined {
   return [...document.selection].findLast((item) => !item.includes(':'));
 }
 
-export const addBehindSelection = (document: EditorDocument, type: string): string =>
-  document.add(type, { behind: behindSelection(document) });
+/** A new node behind what is chosen, brought into sight. */
+export function addBehindSelection(document: EditorDocument, type: string): void {
+  editing.reveal = { address: document.add(type, { behind: behindSelection(document) }) };
+}

@@ -15,6 +15,8 @@ class Editing {
   /** The node a connection is to be made from, by the keyboard. */
   connectFrom = $state<string | undefined>();
   keys = $state(false);
+  /** A node the canvas is to bring into sight, without a change of zoom where it is there already. */
+  reveal = $state.raw<{ address: string } | undefined>();
 }
 
 export const editing = new Editing();
