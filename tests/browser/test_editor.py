@@ -1,4 +1,4 @@
-"""The editor: workflows are built by pointer and by keys, saved by themselves, kept apart between tabs, published, and rolled back."""
+"""The editor: workflows are built by pointer and by keys, saved by themselves, kept apart between tabs, published, rolled back."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ async def drag_to(page: Page, kind: str, x: float, y: float) -> None:
 async def connect(page: Page, source: Locator, port: str, target: Locator) -> None:
     """A line drawn by the pointer, from a port to the port of another node."""
     begin, end = await source.get_by_title(port).bounding_box(), await target.get_by_title("Into ").bounding_box()
-    assert begin is not None and end is not None
+    assert begin is not None
+    assert end is not None
     await page.mouse.move(begin["x"] + begin["width"] / 2, begin["y"] + begin["height"] / 2)
     await page.mouse.down()
     await page.mouse.move(end["x"] + end["width"] / 2 - 6, end["y"] + end["height"] / 2, steps=6)
