@@ -164,7 +164,7 @@ class Entry(msgspec.Struct, frozen=True):
     count: int = 0
     run_id: str | None = None
     workflow: str | None = None
-    version: int = 0
+    version: int | None = 0
     status: str | int | None = None
     gathers: Literal["debounce", "batch"] | None = None
 

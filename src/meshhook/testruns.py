@@ -49,7 +49,7 @@ class TestRunWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     trigger: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     run_id: str | None = None
-    definition: msgspec.Raw | None = None
+    definition: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     pins: dict[str, Pin] = {}
 
 
@@ -63,7 +63,7 @@ async def start(database: Database, project_id: int, workflow: str, wanted: Test
     check_known(workflow)
     given = _given(wanted)
     row = await _workflow(database, project_id, workflow)
-    text = row["draft"] if wanted.definition is None else compact(bytes(wanted.definition).decode())
+    text = compact(bytes(other).decode()) if (other := _definition(wanted)) else row["draft"]
     definition = await checked(text)
     rewritten = without_limits(pinned(msgspec.json.decode(text), wanted.pins))
     text = _encode(rewritten).decode()
@@ -118,6 +118,12 @@ def _given(wanted: TestRunWanted) -> str | None:
         return bytes(wanted.trigger).decode()
     body = bytes(wanted.input).decode() if isinstance(wanted.input, msgspec.Raw) else "null"
     return None if wanted.run_id is not None else f'{{"key":null,"body":{body}}}'
+
+
+def _definition(wanted: TestRunWanted) -> msgspec.Raw | None:
+    """What is to be run in place of the draft; ``null`` says no more than leaving it out."""
+    definition = wanted.definition
+    return definition if isinstance(definition, msgspec.Raw) and bytes(definition) != b"null" else None
 
 
 async def _beginning(connection: Connection[Row], project_id: int, run_id: str | None, given: str | None) -> Beginning:

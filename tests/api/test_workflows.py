@@ -260,3 +260,12 @@ def test_a_draft_is_tried_before_it_is_published(api: Api, name: str) -> None:
     assert (bad.status_code, bad.json()["errors"][0]["path"]) == (422, "$.pins.nobody")
     for wrong in ({"input": 1, "run_id": "x"}, {"inputs": 1}, {"pins": {"only": 1}}):
         assert api("POST", f"/api/v1/workflows/{name}/test-runs", wrong).status_code == 400
+
+
+def test_another_definition_is_tried_in_place_of_the_draft_and_its_steps_are_told(api: Api, name: str) -> None:
+    api("PUT", f"/api/v1/workflows/{name}", transform("input"))
+    tried = api("POST", f"/api/v1/workflows/{name}/test-runs", {"input": [1, 2], "definition": transform("sum(input)")})
+    assert tried.status_code == 202
+    steps = api("GET", f"/api/v1/runs/{tried.json()['run_id']}/steps")
+    assert (steps.status_code, [step["path"] for step in steps.json()["items"]]) == (200, ["only"])
+    assert api("POST", f"/api/v1/workflows/{name}/test-runs", {"definition": {}}).status_code == 422

@@ -43,7 +43,7 @@ def test_a_backlog_is_as_large_as_the_scenario_says_unless_asked_otherwise() -> 
 @pytest.mark.xdist_group("engine")
 def test_what_a_quiet_project_sends_does_not_wait_for_the_backlog_of_another(tmp_path: Path) -> None:
     out = tmp_path / "evidence"
-    load = ("--rate", "300", "--warmup", "0.5", "--duration", "5", "--backlog", "3000", "--seed", "3")
+    load = ("--rate", "300", "--warmup", "1", "--duration", "6", "--backlog", "5000", "--seed", "3")
     command = [MESHPROOF, "run", "load", "--scenario", "noisy_neighbour", *load, "--out", out]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     results = {result["name"]: result for result in read_document(out / "verdicts.json")["results"]}

@@ -188,7 +188,7 @@ class Calls:
         input: Any = UNSET,
         trigger: Any = UNSET,
         run_id: str | UnsetType | None = UNSET,
-        definition: Any | UnsetType | None = UNSET,
+        definition: Any = UNSET,
         pins: Any = UNSET,
     ) -> TestRunBegun:
         """Try the draft.
