@@ -165,7 +165,7 @@ async def test_what_is_only_looked_at_stays_as_it_is(
     engine: Engine, page: Page, accessible: Check, picture: Picture
 ) -> None:
     name = engine.name("looked")
-    await page.set_viewport_size({"width": 1600, "height": 900})
+    await page.set_viewport_size({"width": 1900, "height": 900})
     save(engine, name, ORDERS)
     await opened(page, name)
     await expect(node(page, "reserve: ")).to_be_visible()
@@ -173,6 +173,7 @@ async def test_what_is_only_looked_at_stays_as_it_is(
     await page.get_by_role("button", name="Wait for approval").click()
     await expect(page.get_by_role("textbox", name="Id")).to_have_value("approval")
     await accessible(page)
+    await page.get_by_role("button", name="Fit").click()
     await picture(page, "editor")
     await page.keyboard.press("Control+s")
     assert drafted(engine, name) == ORDERS
@@ -348,6 +349,51 @@ async def test_hostile_and_huge_drafts_break_nothing(engine: Engine, page: Page)
     await page.get_by_label("Draft as JSON").fill(json.dumps(ORDERS))
     await page.get_by_role("button", name="Save").click()
     await expect(node(page, "totals")).to_be_visible()
+
+
+WATCH = """() => {
+    const seen = (window.seen = new Set());
+    const nodes = document.querySelector('.svelte-flow__nodes');
+    const note = (changes) => changes.forEach(({target}) => {
+        const element = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
+        const node = element.closest('.svelte-flow__node');
+        if (node) seen.add(node.dataset.id);
+    });
+    new MutationObserver(note).observe(nodes, {attributes: true, childList: true, characterData: true, subtree: true});
+    const frames = (window.frames_ms = []);
+    let last = performance.now();
+    const tick = (now) => { frames.push(now - last); last = now; requestAnimationFrame(tick); };
+    requestAnimationFrame(tick);
+}"""
+
+
+async def test_of_300_nodes_only_the_one_that_is_dragged_is_drawn_anew(engine: Engine, page: Page) -> None:
+    name = engine.name("large")
+    nodes = [
+        {"id": f"n{at}", "type": "join", "position": {"x": at % 20 * 300, "y": at // 20 * 130}} for at in range(300)
+    ]
+    links = [{"from": f"n{at - 1}" if at % 20 else "trigger", "to": f"n{at}"} for at in range(300)]
+    save(engine, name, {"nodes": nodes, "edges": links})
+    await opened(page, name)
+    await expect(page.locator(".svelte-flow__node")).to_have_count(301)
+    await page.evaluate(WATCH)
+    box = await node(page, "n150: ").bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + 10, box["y"] + 4)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + 60, box["y"] + 44, steps=30)
+    dragged = await page.evaluate("[...window.seen]")
+    frames = sorted(await page.evaluate("window.frames_ms"))
+    print(
+        f"300 nodes, one dragged: a frame every {frames[len(frames) // 2]:.1f} ms, the longest after {frames[-1]:.0f} ms"
+    )
+    assert dragged == ["n150"]
+    await page.mouse.up()
+    await saved(page)
+    moved = {each["id"]: each["position"] for each in drafted(engine, name)["nodes"]}
+    assert [id for id, at in moved.items() if at != next(each["position"] for each in nodes if each["id"] == id)] == [
+        "n150"
+    ]
 
 
 async def test_on_a_narrow_screen_nodes_are_added_and_changed(engine: Engine, page: Page, accessible: Check) -> None:

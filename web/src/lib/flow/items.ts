@@ -2,6 +2,7 @@
 import { Position, type Edge, type Node, type NodeHandle } from '@xyflow/svelte';
 import type { Box, Drawing, Line, Point, Size } from './drawing';
 import { titleOf, summaryOf } from './kinds';
+import { routesOf } from './routing';
 import type { NodeState, NodeStates } from './state';
 
 /** What is wrong with a node, by the validator. */
@@ -14,7 +15,7 @@ export interface Mark {
 export type Marks = Readonly<Record<string, Mark>>;
 export type BoxData = { box: Box; state: NodeState | undefined; mark: Mark | undefined; pinned: boolean };
 export type BoxNode = Node<BoxData, 'step' | 'loop' | 'start'>;
-export type LineEdge = Edge<{ line: Line; taken: boolean }, 'line'>;
+export type LineEdge = Edge<{ line: Line; taken: boolean; height: number | undefined }, 'line'>;
 
 export interface Shown {
   states?: NodeStates;
@@ -92,11 +93,21 @@ export function labelOf({ node }: Pick<Box, 'node'>): string {
 
 export function lineEdges(drawing: Drawing, before: readonly LineEdge[], shown: Shown): LineEdge[] {
   const old = new Map(before.map((edge) => [edge.id, edge]));
+  const routes = routesOf(drawing);
+  const insets = new Map(drawing.boxes.map((box) => [box.id, box]));
+  // Places are within the loop a line stands in; lines are drawn on the whole canvas.
+  const shift = (scope: string): number => {
+    const box = insets.get(scope);
+    return box ? box.at.y + shift(box.parent ?? '') : 0;
+  };
   return drawing.lines.map((line) => {
     const taken = isTaken(line, shown.states);
     const selected = shown.selected?.has(line.id) ?? false;
+    const route = routes.get(line.id);
+    const height = route === undefined ? undefined : route + shift(line.scope);
     const known = old.get(line.id);
-    if (known && known.data?.taken === taken && (known.selected ?? false) === selected) return known;
+    if (known && known.data?.taken === taken && known.data.height === height && (known.selected ?? false) === selected)
+      return known;
     return {
       id: line.id,
       type: 'line',
@@ -105,7 +116,7 @@ export function lineEdges(drawing: Drawing, before: readonly LineEdge[], shown: 
       target: line.target,
       selected,
       ariaLabel: `from ${line.source}, port ${line.port}, to ${line.target}`,
-      data: { line, taken }
+      data: { line, taken, height }
     };
   });
 }

@@ -11,6 +11,12 @@ export interface Adding {
 
 /** Which of the small windows over the canvas is open. */
 class Editing {
+  /** For another workflow, nothing is open. */
+  reset(): void {
+    this.adding = this.connectFrom = this.reveal = undefined;
+    this.keys = false;
+  }
+
   adding = $state.raw<Adding | undefined>();
   /** The node a connection is to be made from, by the keyboard. */
   connectFrom = $state<string | undefined>();
