@@ -57,7 +57,7 @@ def start(
     wanted = TestRunWanted(
         input=msgspec.UNSET if input is None else _json(input),
         run_id=from_run,
-        definition=None if file is None else _json(file),
+        definition=msgspec.UNSET if file is None else _json(file),
         pins=dict(map(_pin, pin or [])),
     )
 
