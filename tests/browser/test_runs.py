@@ -36,16 +36,24 @@ async def accept_many(engine: Engine, endpoint: str, count: int) -> None:
         await Store(database).accept(0, [delivery(id, number) for number in range(count)], DAY)
 
 
-async def test_a_run_appears_and_ends_before_ones_eyes(page: Page, engine: Engine, accessible: Check) -> None:
-    waits, quick = engine.name("waits"), engine.name("quick")
+async def test_a_run_appears_and_ends_before_ones_eyes(
+    page: Page, engine: Engine, accessible: Check, picture: Picture
+) -> None:
+    waits, quick, fails = engine.name("approval"), engine.name("orders"), engine.name("totals")
     engine.publish(waits, WAITS)
     engine.publish(quick, chain("input"))
+    engine.publish(fails, chain("sum(input)"))
     await page.goto("/runs")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     waiting, done = engine.send(waits, 7), engine.send(quick, 7)
     await expect(row(page, done).get_by_text("completed")).to_be_visible()
     await expect(row(page, waiting).get_by_text("waiting")).to_be_visible()
+    for body in ([1], [2], "three", [4], "five", [6]):
+        engine.send(quick, body)
+        last = engine.send(fails, body)
+    await expect(row(page, last).get_by_text("completed")).to_be_visible()
     await accessible(page)
+    await picture(page, "runs")
     engine.call("POST", "/api/v1/events", {"name": "paid", "key": "7", "payload": None})
     await expect(row(page, waiting).get_by_text("completed")).to_be_visible()
 
@@ -78,7 +86,7 @@ async def test_what_is_shown_stands_in_the_address(page: Page, engine: Engine) -
     await expect(row(page, failed)).to_be_visible()
 
 
-async def test_thousands_of_runs_are_scrolled_through(page: Page, engine: Engine, picture: Picture) -> None:
+async def test_thousands_of_runs_are_scrolled_through(page: Page, engine: Engine) -> None:
     """By keyset pages; only some dozen rows are in the page, and what comes meanwhile does not move what one reads."""
     name = engine.name("many")
     engine.publish(name, chain("input"))
@@ -86,7 +94,6 @@ async def test_thousands_of_runs_are_scrolled_through(page: Page, engine: Engine
     await page.goto(f"/runs?workflow={name}")
     rows = page.get_by_role("rowgroup", name="Runs, newest first")
     await expect(rows.get_by_role("row").first).to_contain_text("completed")
-    await picture(page, "runs")
     end = page.get_by_text(f"{MANY:,} runs: that is all.")
     while not await end.is_visible():
         await rows.evaluate("(rows) => rows.scrollTo(0, rows.scrollHeight)")

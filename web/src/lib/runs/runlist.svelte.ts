@@ -93,7 +93,9 @@ export class RunList {
     try {
       const page = await this.#read(PAGE, cursor);
       if (this.#isOver || this.next !== cursor) return;
-      this.#take([...this.items, ...page.items.filter(({ id }) => !this.#known.has(id))]);
+      const behind = page.items.filter(({ id }) => !this.#known.has(id));
+      behind.forEach(({ id }, at) => this.#known.set(id, this.items.length + at));
+      this.items = [...this.items, ...behind];
       this.next = page.next;
       this.lookedTo = page.looked_to;
       this.#empty = page.items.length ? 0 : this.#empty + 1;
