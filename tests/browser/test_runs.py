@@ -99,6 +99,8 @@ async def test_thousands_of_runs_are_scrolled_through(page: Page, engine: Engine
         await rows.evaluate("(rows) => rows.scrollTo(0, rows.scrollHeight)")
         await page.evaluate("() => new Promise(requestAnimationFrame)")
     assert await rows.get_by_role("row").count() < 100
+    [height] = {await rows.get_by_role("row").nth(at).evaluate("(row) => row.offsetHeight") for at in range(5, 9)}
+    assert height == 40, "the list reckons with another height: rows would drift from their place"
     first_in_sight = await rows.get_by_role("row").nth(10).inner_text()
 
     new = engine.send(name, "new")
