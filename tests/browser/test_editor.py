@@ -161,6 +161,62 @@ async def test_a_connection_that_can_not_be_is_refused_with_its_reason(engine: E
     assert edges(drafted(engine, name)) == edges(ORDERS)
 
 
+async def middle(target: Locator) -> tuple[float, float]:
+    """Of a thing on the page, in pixels of the page."""
+    box = await target.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+async def test_what_the_pointer_does_besides(engine: Engine, page: Page) -> None:
+    """Dropping into a loop, a line dropped on nothing, choosing by a rectangle, importing, laying out."""
+    name = engine.name("pointer")
+    await page.set_viewport_size({"width": 1800, "height": 900})
+    save(engine, name, ORDERS)
+    await opened(page, name)
+    canvas = await page.get_by_label("Canvas of").bounding_box()
+    assert canvas is not None
+    x, y = await middle(node(page, "Start").nth(1))
+    await drag_to(page, "Delay", x - canvas["x"], y - canvas["y"] + 30)
+    await expect(node(page, "delay: ")).to_be_visible()
+    await saved(page)
+    body = drafted(engine, name)["nodes"][4]["config"]["body"]
+    assert [each["id"] for each in body["nodes"]] == ["reserve", "missing", "delay"]
+
+    x, y = await middle(node(page, "done: ").get_by_title("done: out"))
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x, y + 150, steps=5)
+    await page.mouse.up()
+    await page.get_by_role("combobox", name="Type of node").fill("respond")
+    await page.keyboard.press("Enter")
+    await expect(node(page, "respond: ")).to_be_visible()
+    await saved(page)
+    assert edges(drafted(engine, name)) - edges(ORDERS) == {"done.out > respond"}
+
+    await page.get_by_role("button", name="Fit").click()
+    x, y = await middle(node(page, "refuse: "))
+    await page.keyboard.down("Shift")
+    await page.mouse.move(x - 100, y + 50)
+    await page.mouse.down()
+    await page.mouse.move(x + 100, y - 30, steps=5)
+    await page.mouse.up()
+    await page.keyboard.up("Shift")
+    await page.keyboard.press("Delete")
+    await expect(node(page, "refuse: ")).to_be_hidden()
+    await page.get_by_role("button", name="Lay out").click()
+    await saved(page)
+    assert edges(ORDERS) - edges(drafted(engine, name)) == {"approval.timeout > refuse"}
+
+    files = [{"name": "orders.json", "mimeType": "application/json", "buffer": json.dumps(ORDERS).encode()}]
+    await page.get_by_label("File to import").set_input_files(files)  # type: ignore[arg-type]
+    await expect(node(page, "refuse: ")).to_be_visible()
+    await page.get_by_label("File to import").set_input_files([{**files[0], "buffer": b"no JSON"}])  # type: ignore[list-item]
+    await expect(page.get_by_text("orders.json is not imported.")).to_be_visible()
+    await saved(page)
+    assert drafted(engine, name) == ORDERS
+
+
 async def test_what_is_only_looked_at_stays_as_it_is(
     engine: Engine, page: Page, accessible: Check, picture: Picture
 ) -> None:
@@ -415,6 +471,9 @@ async def test_work_that_can_not_be_saved_is_told_and_tried_again(engine: Engine
     await page.route(f"**/api/v1/workflows/{name}?*", lambda route: route.abort())
     await page.get_by_role("button", name="Delay", exact=True).click()
     await expect(page.get_by_text("Not saved: MeshHook does not answer")).to_be_visible()
+    page.once("dialog", lambda asked: asked.dismiss())
+    await page.get_by_role("link", name="Runs").click()
+    await expect(node(page, "delay: ")).to_be_visible()
     await page.unroute(f"**/api/v1/workflows/{name}?*")
     await page.get_by_role("button", name="Try again").click()
     await saved(page)
