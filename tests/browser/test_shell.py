@@ -12,8 +12,12 @@ from tests.browser.conftest import Engine
 Check = Callable[[Page], Awaitable[None]]
 
 
-async def test_the_start_leads_to_the_workflows(page: Page, accessible: Check) -> None:
-    await page.goto("/")
+async def test_the_start_leads_to_the_workflows(page: Page, engine: Engine, accessible: Check) -> None:
+    only = {"id": "same", "type": "transform", "config": {"expression": "input"}}
+    engine.send(
+        engine.publish(engine.name("begun"), {"nodes": [only], "edges": [{"from": "trigger", "to": "same"}]}), 1
+    )
+    await page.goto("/")  # who has run nothing yet is led to the guided start
     await expect(page.get_by_role("heading", name="Workflows", level=1)).to_be_visible()
     await accessible(page)
 
