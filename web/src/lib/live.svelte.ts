@@ -1,7 +1,10 @@
 /**
  * Events of runs as they commit (docs/reference/live.md). The browser reconnects by itself and sends the last id it saw, so nothing is
- * missed or told twice; when streams are refused (too many, an old proxy) the page asks again every few seconds instead.
+ * missed or told twice; when streams are refused (too many, an old proxy) the page asks again every few seconds instead. When they are
+ * refused because a session has ended, it leads to the page to sign in.
  */
+import { askWhySilent } from '$lib/account/account.svelte';
+
 export interface LiveEvent {
   run_id: string;
   workflow: string;
@@ -59,8 +62,10 @@ export class Live {
     });
     this.#source.onerror = () => {
       if (this.state === 'ended') return;
-      if (this.#source.readyState === EventSource.CLOSED) this.#poll();
-      else this.state = 'connecting';
+      if (this.#source.readyState === EventSource.CLOSED) {
+        this.#poll();
+        void askWhySilent();
+      } else this.state = 'connecting';
     };
   }
 

@@ -7,6 +7,7 @@ import createClient from 'openapi-fetch';
 import type { components, paths } from './schema';
 import { Problem, problemOf } from './problem';
 import { connection } from './connection.svelte';
+import { leadToSignIn } from '$lib/account/lead';
 
 export type Schemas = components['schemas'];
 
@@ -25,9 +26,16 @@ client.use({
 
 export const api = client;
 
-/** The data of an answer. @throws Problem when the API refused, or nobody answered. */
+/**
+ * The data of an answer. Who has to sign in for it is led there, after the caller knows: it may hold what is not saved.
+ * @throws Problem when the API refused, or nobody answered.
+ */
 export async function ask<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
   const { data, error, response } = await call;
-  if (!response.ok) throw problemOf(error, response);
+  if (!response.ok) {
+    const problem = problemOf(error, response);
+    if (problem.needsSignIn) setTimeout(leadToSignIn);
+    throw problem;
+  }
   return data as T;
 }

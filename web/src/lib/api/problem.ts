@@ -5,6 +5,8 @@ export class Problem extends Error {
   readonly detail: string;
   readonly status: number;
   readonly errors: { path: string; code: string; message: string }[];
+  /** In how many seconds it may go well, where the server said so (`Retry-After`). */
+  readonly retryAfterS: number | undefined;
 
   constructor(told: Partial<Omit<Problem, 'name' | 'message'>> & { title: string }) {
     super(told.detail ? `${told.title}. ${told.detail}` : told.title);
@@ -14,17 +16,24 @@ export class Problem extends Error {
     this.detail = told.detail ?? '';
     this.status = told.status ?? 0;
     this.errors = told.errors ?? [];
+    this.retryAfterS = told.retryAfterS;
   }
 
   /** The last part of its type, such as `unknown-run`: what code may ask for. */
   get kind(): string {
     return this.type.split('/').pop() ?? '';
   }
+
+  /** Nobody known has asked: the session has ended, or there was none. A wrong password is something else. */
+  get needsSignIn(): boolean {
+    return this.status === 401 && this.kind === 'unauthorized';
+  }
 }
 
 export function problemOf(error: unknown, response: Response): Problem {
   if (error && typeof error === 'object' && 'title' in error) {
-    return new Problem({ status: response.status, ...(error as { title: string }) });
+    const retryAfterS = Number(response.headers.get('retry-after')) || undefined;
+    return new Problem({ status: response.status, retryAfterS, ...(error as { title: string }) });
   }
   return new Problem({
     title: `The server answered ${response.status}`,

@@ -24,6 +24,10 @@ export function resource<T>(read: () => Promise<T>) {
     } catch (error) {
       if (mine !== turn) return;
       problem = asProblem(error);
+      if (problem.needsSignIn) {
+        problem = undefined; // the page is left for the one to sign in
+        return;
+      }
     }
     loading = false;
   }

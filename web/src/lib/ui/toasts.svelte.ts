@@ -19,7 +19,9 @@ class Toasts {
 
   /** What was thrown stays until it is closed. */
   fail(error: unknown): void {
-    this.#add({ id: ++last, text: asProblem(error).message, tone: 'bad' });
+    const problem = asProblem(error);
+    if (problem.needsSignIn) return; // the page to sign in says so
+    this.#add({ id: ++last, text: problem.message, tone: 'bad' });
   }
 
   close(id: number): void {
