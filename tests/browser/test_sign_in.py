@@ -31,7 +31,7 @@ class Closed(Engine):
     """An engine that wants a key, and the log of its server."""
 
     def __init__(self, serve: Running, dsn: str) -> None:
-        super().__init__(serve.url, dsn)
+        super().__init__(serve.url, dsn, {})
         self.serve = serve
 
     async def setup_token(self) -> str:
