@@ -47,6 +47,7 @@ from meshproof.driver_commands import (
     run_driven,
     slice_named,
 )
+from meshproof.examples import add_examples
 from meshproof.explore import run as explore
 from meshproof.faults import KINDS, MIX, QUICK
 from meshproof.faults.schedule import ScheduleError
@@ -251,7 +252,8 @@ def run_bench(
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for bench.json.")] = Path("build"),
     bloat_s: Annotated[
-        float | None, typer.Option(help="How long the row `bloat` holds a transaction open; 600 for the real figure.")
+        float | None,
+        typer.Option(min=1, help="How long the row `bloat` holds a transaction open; 600 for the real figure."),
     ] = None,
     rows: Annotated[
         str | None,
@@ -424,6 +426,7 @@ def tell_offers() -> None:
 
 add_workflow_option(run_app, scenario_file.adopt_workflow, lambda message: fail(USAGE, message))
 add_live_options(run_app)  # when all its commands are there
+add_examples(app)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -113,6 +114,8 @@ def run_driven(
     as_json: AsJson = False,
 ) -> None:
     """Let k6, Locust or another driver send a plan, and prove what became of it."""
+    if shutil.which(command[0]) is None:
+        fail(USAGE, f"There is no command {command[0]} here. Is it installed, and is its folder in PATH?")
     settings = checked(
         RunSettings(
             profile="load",

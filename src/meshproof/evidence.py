@@ -5,7 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-FOLDERS = ("sent", "effects", "stored", "samples", "logs", "scenarios", "locust")
+import msgspec
+
+from meshproof.ledger import read_document
+
+FOLDERS = ("sent", "effects", "stored", "samples", "logs", "scenarios", "locust", "flames")
 FILES = (
     "plan.json",
     "requests.ndjson",
@@ -43,9 +47,12 @@ def prepare(folder: Path) -> Path:
         )
     for name in FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
-    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    try:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        (folder / "samples").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     return folder
 
 
@@ -60,12 +67,15 @@ def prepare_series(folder: Path) -> Path:
         raise EvidenceError(
             f"{folder} holds {', '.join(strangers[:3])}, which is no evidence of a run. Choose another folder with --out."
         )
-    for path in inside:
-        if path.is_dir():
-            shutil.rmtree(prepare(path))
-        else:
-            path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for path in inside:
+            if path.is_dir():
+                shutil.rmtree(prepare(path))
+            else:
+                path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     return folder
 
 
@@ -73,8 +83,18 @@ def _holds_evidence_alone(folder: Path) -> bool:
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= {*FOLDERS, *FILES}
 
 
+def _unwritable(folder: Path, error: OSError) -> EvidenceError:
+    return EvidenceError(f"{folder} can't be written to: {error.strerror}. Choose another folder with --out.")
+
+
 def require(folder: Path) -> Path:
-    """A folder that holds the evidence of a run."""
+    """A folder that holds the evidence of a run; without a plan that says what was run there is nothing to judge."""
     if not (folder / "plan.json").exists():
         raise EvidenceError(f"{folder} holds no evidence of a run: there is no plan.json in it.")
+    try:
+        told = "profile" in read_document(folder / "plan.json")
+    except (OSError, TypeError, msgspec.DecodeError):
+        told = False
+    if not told:
+        raise EvidenceError(f"{folder / 'plan.json'} is no plan of a run: it is cut short, or of something else.")
     return folder

@@ -109,6 +109,10 @@ def run_stress(
         arrivals="poisson" if arrivals == "poisson" else "constant",
         generators=processes_for(cores(), GENERATED_RATE),
     )
+    if 0 < top <= settings.rate and not settings.rates:
+        fail(
+            USAGE, f"--top {top:g} is not above the first step, {settings.rate:g}/s: the load has to rise. See --start."
+        )
     checked(settings)
     finish(lambda display, reaper: stress.run(settings, display, reaper), as_json=as_json)
 

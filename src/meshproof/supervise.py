@@ -89,7 +89,7 @@ class Supervised:
         self._argv = argv
         self._environment = environment
         self._folder = folder
-        self._log = log
+        self.log = log
         self._reaper = reaper
         self._incidents = incidents
         self._on_line = on_line
@@ -144,7 +144,7 @@ class Supervised:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def _spawn(self) -> None:
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv,
                 stdin=asyncio.subprocess.PIPE,
@@ -171,9 +171,7 @@ class Supervised:
             quick = time.monotonic() - started < QUICK_S and not struck
             quick_deaths = quick_deaths + 1 if quick else 0
             if quick_deaths >= QUICK_DEATHS_MAX:
-                raise ProcessError(
-                    f"{self.role} dies as soon as it is started. The end of {self._log}:\n{self._tail()}"
-                )
+                raise ProcessError(f"{self.role} dies as soon as it is started. The end of {self.log}:\n{self._tail()}")
             await asyncio.sleep(RESTART_PAUSE_S * quick_deaths)
             await self._spawn()
             self._incidents.add(self.role, self._process.pid, "started again")
@@ -186,7 +184,7 @@ class Supervised:
             self._on_line(line)
 
     def _tail(self) -> str:
-        with self._log.open("rb") as log:
+        with self.log.open("rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
             return log.read().decode(errors="replace")
 

@@ -252,8 +252,8 @@ class Embedded:
         """Start workers again after `stop_workers`."""
         await self.add_workers(self._workers)
 
-    async def add_workers(self, count: int) -> None:
-        """Start further workers beside those there are."""
+    async def add_workers(self, count: int, environment: dict[str, str] | None = None) -> None:
+        """Start further workers beside those there are; `environment` is what they find in it besides."""
         for _ in range(count):
             self._workers_started += 1
             name = f"worker-{self._workers_started}"
@@ -261,7 +261,7 @@ class Embedded:
             if self._measured:
                 self._metrics_ports[name] = free_port()
                 words += ["--metrics-port", str(self._metrics_ports[name])]
-            await self._supervise("worker", words, log=name)
+            await self._supervise("worker", words, log=name, environment=environment)
 
     async def restart(self, role: str) -> None:
         """Ask the first process of a role to end, and wait until there is another and the API is ready."""
@@ -280,11 +280,19 @@ class Embedded:
         self._processes = [process for process in self._processes if process not in leaving]
         self._metrics_ports = dict(list(self._metrics_ports.items())[:-count])
 
-    async def _supervise(self, role: str, arguments: list[str], *, log: str = "", **options: object) -> None:
+    async def _supervise(
+        self,
+        role: str,
+        arguments: list[str],
+        *,
+        log: str = "",
+        environment: dict[str, str] | None = None,
+        **options: object,
+    ) -> None:
         process = Supervised(
             role,
             [str(meshhook()), *arguments, "--stop-with-stdin"],
-            environment=self._environment(),
+            environment={**self._environment(), **(environment or {})},
             folder=self.folder,
             log=self._logs / f"{log or role}.log",
             reaper=self._reaper,

@@ -39,5 +39,12 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 def test_only_a_folder_with_a_plan_can_be_judged(tmp_path: Path) -> None:
     with pytest.raises(evidence.EvidenceError, match=r"no plan\.json"):
         evidence.require(tmp_path)
-    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "plan.json").write_text('{"profile": "load"}')
     assert evidence.require(tmp_path) == tmp_path
+
+
+def test_flame_graphs_are_of_a_run_and_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "flames").mkdir()
+    (tmp_path / "flames" / "api-1.svg").write_text("<svg/>")
+    evidence.prepare(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["samples"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from meshproof.explore import run
 from meshproof.explore.explorer import Found, explore, explore_one
 from meshproof.explore.machine import Choice
 from meshproof.explore.moves import Move
@@ -22,6 +23,7 @@ from meshproof.explore.schedule import play
 from meshproof.explore.shrink import shrink
 from meshproof.explore.stage import Stage
 from meshproof.explore.times import LEASE_S
+from meshproof.target import TargetError
 
 FIRST = 1
 CLEAN = 200
@@ -220,6 +222,15 @@ def test_a_schedule_is_shrunk_to_the_moves_it_takes() -> None:
         return possible if {"c", "j", "k"} <= {move.kind for move in possible} else None
 
     assert [move.kind for move in shrink(moves, failing)] == ["c", "j", "k"]
+
+
+async def test_a_patch_that_is_no_sql_is_said_before_anything_is_played(database: str) -> None:
+    with pytest.raises(TargetError, match="refuses the SQL of --patch: syntax error"):
+        await run._try("garbage", database)
+    await run._try("DROP SCHEMA meshhook CASCADE", database)
+    connection = await asyncpg.connect(database)
+    assert await connection.fetchval("SELECT count(*) FROM meshhook.runs") == 0  # it was taken back
+    await connection.close()
 
 
 @pytest.mark.slow

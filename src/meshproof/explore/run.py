@@ -15,7 +15,7 @@ from meshproof.display import Display
 from meshproof.explore.process import Job, Said
 from meshproof.reaper import Reaper
 from meshproof.supervise import Incidents, ProcessError
-from meshproof.target import Embedded
+from meshproof.target import Embedded, TargetError
 
 STOP_S_MAX = 10.0
 
@@ -27,6 +27,7 @@ async def run(
 
     Raises:
         ProcessError: a process ended before its time.
+        TargetError: Postgres refuses the patch.
     """
     processes = min(processes, schedules)
     incidents = Incidents(reaper.folder / "incidents.jsonl")
@@ -34,6 +35,8 @@ async def run(
     display.step("Starting Postgres, with the schema of the engine")
     try:
         await engine.start_database()
+        if patch is not None:
+            await _try(patch, engine.dsn)
         jobs = [
             Job(
                 await _own_database(engine.dsn, number),
@@ -104,6 +107,22 @@ async def _play_one(job: Job, ready: asyncio.Barrier, reaper: Reaper) -> Said:
     if said.counterexamples is None:
         raise ProcessError(f"A process of the exploration ended with exit code {code}; what it said is above.")
     return said
+
+
+async def _try(patch: str, dsn: str) -> None:
+    """Have Postgres take the patch, and take it back: what is wrong with it is said once, before anything is played."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        attempt = connection.transaction()
+        await attempt.start()
+        try:
+            await connection.execute(patch)
+        except asyncpg.PostgresError as error:
+            raise TargetError(f"Postgres refuses the SQL of --patch: {error}.") from error
+        finally:
+            await attempt.rollback()
+    finally:
+        await connection.close()
 
 
 async def _own_database(dsn: str, number: int) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from meshproof.faults.clock_shifted import ShiftClock
 from meshproof.faults.connections_taken import TakeConnections
 from meshproof.faults.ended import KillApi, KillBoth, KillWorker, StopApi, StopBoth, StopWorker
 from meshproof.faults.fault import Fault
@@ -22,7 +23,7 @@ from meshproof.faults.network import Cut, HalfOpen, Reset, Silent, Slow, on_wire
 from meshproof.faults.postgres_stopped import StopPostgres
 from meshproof.faults.rolling_restart import RollingRestart
 from meshproof.faults.sessions_cut import CutSessions
-from meshproof.faults.skipped import DiskFull, ShiftClock
+from meshproof.faults.skipped import DiskFull
 from meshproof.faults.transaction_held import HoldTransaction
 from meshproof.faults.workers_scaled import ScaleWorkers
 

@@ -50,7 +50,7 @@ def schedule(
     """
     if (needed := needed_s(seed, asked, kinds, lease_s)) > to_s - from_s + EXACT_S:
         raise ScheduleError(
-            f"{len(asked)} faults take {needed:.0f} s, and there are {to_s - from_s:g} s."
+            f"{len(asked)} faults take {needed:.0f} s, and {max(0.0, to_s - from_s):g} s of the load are left for them."
             " Give --duration, or name fewer with --faults."
         )
     planned: list[Planned] = []

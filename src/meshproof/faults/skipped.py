@@ -29,12 +29,3 @@ class DiskFull(Skipped):
         "to fill a disk, the data folder must be on a small file system of its own, and mounting one is nothing the suite does on"
         " somebody's machine"
     )
-
-
-class ShiftClock(Skipped):
-    """The clock of one worker is wrong."""
-
-    impossible = (
-        "the clock of one process alone is only moved by a library that is loaded into it (libfaketime), which is not here; leases"
-        " and timers ask the clock of the database"
-    )

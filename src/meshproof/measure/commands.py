@@ -125,6 +125,8 @@ def save_baseline(
         baselines.save(file, found)
     except (rounds.RoundsError, baselines.BaselineError) as error:
         fail(USAGE, str(error))
+    except OSError as error:
+        fail(USAGE, f"{file} can't be written: {error.strerror}.")
     console().print(f"{file}: {len(found)} rounds of {found[0].about.machine}", highlight=False, soft_wrap=True)
 
 

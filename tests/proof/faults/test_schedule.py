@@ -46,5 +46,5 @@ def test_a_zombie_outlives_its_lease() -> None:
 
 
 def test_what_does_not_fit_is_refused_with_the_time_it_takes() -> None:
-    with pytest.raises(ScheduleError, match=r"take \d+ s, and there are 3 s.*--duration"):
+    with pytest.raises(ScheduleError, match=r"take \d+ s, and 3 s of the load are left.*--duration"):
         schedule(1, QUICK, KINDS, 5.0, 8.0, LEASE_S)

@@ -1,0 +1,5 @@
+"""``python -m meshproof`` is ``meshproof``."""
+
+from meshproof.cli import main
+
+main()
