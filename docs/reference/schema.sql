@@ -45,6 +45,17 @@ BEGIN
         USING ERRCODE = 'integrity_constraint_violation', HINT = TG_ARGV[0];
 END $$;
 
+CREATE FUNCTION meshhook.refuse_change_but_forgetting() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('meshhook.forgetting', true) = 'on' AND OLD.at < meshhook.now() - interval '1 day' THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION '%.% is immutable here: % refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'integrity_constraint_violation', HINT = TG_ARGV[0];
+END $$;
+
 CREATE FUNCTION meshhook.refuse_change_but_trimming() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -680,7 +691,7 @@ CREATE UNIQUE INDEX versions_of_test_runs ON meshhook.versions USING btree (test
 
 CREATE INDEX waits_by_event ON meshhook.waits USING btree (shard, project_id, name, key);
 
-CREATE TRIGGER audit_log_is_append_only BEFORE DELETE OR UPDATE ON meshhook.audit_log FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
+CREATE TRIGGER audit_log_is_append_only BEFORE DELETE OR UPDATE ON meshhook.audit_log FOR EACH ROW EXECUTE FUNCTION meshhook.refuse_change_but_forgetting('The audit log is append-only.');
 
 CREATE TRIGGER audit_log_is_not_emptied BEFORE TRUNCATE ON meshhook.audit_log FOR EACH STATEMENT EXECUTE FUNCTION meshhook.refuse_change('The audit log is append-only.');
 

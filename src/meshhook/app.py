@@ -345,7 +345,14 @@ async def _work_until(
     payload_days = settings.payload_days
 
     async def do_chores() -> None:
-        await chores.do(store, database, shards, feed_keep=feed_keep, retention_days=settings.retention_days)
+        await chores.do(
+            store,
+            database,
+            shards,
+            feed_keep=feed_keep,
+            retention_days=settings.retention_days,
+            audit_days=settings.audit_days,
+        )
 
     async with asyncio.TaskGroup() as tasks:
         beside = [

@@ -1,4 +1,4 @@
-"""What must be done now and then, by any worker: partitions ahead of time, old ones dropped, expired dedupe keys forgotten.
+"""What must be done now and then, by any worker: partitions ahead of time, old ones dropped, what has expired forgotten.
 
 Each chore is safe to be done by several workers at once, and harmless to be done too often.
 """
@@ -6,7 +6,7 @@ Each chore is safe to be done by several workers at once, and harmless to be don
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -30,11 +30,15 @@ _log = structlog.get_logger("meshhook.chores")
 _FEED_BATCHES_MAX: Final = 20
 
 
-async def do(store: Store, database: Database, shards: int, *, feed_keep: timedelta, retention_days: int) -> None:
-    """Do all chores once; what the database refuses is tried again next time. ``retention_days`` 0: days are kept for ever."""
+async def do(
+    store: Store, database: Database, shards: int, *, feed_keep: timedelta, retention_days: int, audit_days: int
+) -> None:
+    """Do all chores once; what the database refuses is tried again next time. Of the days, 0 is for ever."""
     try:
         made = await store.make_partitions(PARTITION_DAYS_AHEAD)
-        forgotten = await _forget(store)
+        forgotten = await _until_none(store.forget)
+        if audit_days:
+            forgotten += await _until_none(lambda: store.forget_audit(timedelta(days=audit_days)))
         for shard in range(shards):
             await store.poke_forgotten(shard, POKED_S)
             await store.forget_lanes(shard)
@@ -45,7 +49,7 @@ async def do(store: Store, database: Database, shards: int, *, feed_keep: timede
         _log.warning("chores put off", error=str(error))
         return
     if made or forgotten:
-        _log.info("chores done", partitions_made=made, keys_forgotten=forgotten)
+        _log.info("chores done", partitions_made=made, rows_forgotten=forgotten)
 
 
 async def expire(store: Store, shards: int, tell: Callable[[int], None]) -> None:
@@ -64,11 +68,11 @@ async def _forget_feed(store: Store, shard: int, keep: timedelta) -> None:
             return
 
 
-async def _forget(store: Store) -> int:
+async def _until_none(forget: Callable[[], Awaitable[int]]) -> int:
     """As many as have expired, in batches that are short; what a busy hour left behind is not gone in one go."""
     deadline = time.monotonic() + FORGET_S_MAX
     forgotten = 0
-    while (batch := await store.forget()) > 0:
+    while (batch := await forget()) > 0:
         forgotten += batch
         if time.monotonic() > deadline:
             break

@@ -196,6 +196,12 @@ class Settings:
         least=0,
         most=36_600,
     )
+    audit_days: int = setting(
+        400,
+        "Entries of the audit log are kept so many days; 0 is for ever.",
+        least=0,
+        most=36_600,
+    )
     lab: bool = setting(
         False,
         "Let operators begin concurrency tests from the API and the pages; each drives an engine of its own on this machine.",

@@ -6,7 +6,7 @@ The check and the change are one statement, so of two who began with the same dr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -53,10 +53,17 @@ WITH saved AS (
         WHERE w.deleted_at IS NULL AND NOT $5
           AND ($7::text[] IS NULL OR w.draft::text = excluded.draft::text
                OR '"' || left(encode(sha256(convert_to(w.draft::text, 'UTF8')), 'hex'), 32) || '"' = ANY ($7))
-    RETURNING w.*
+    RETURNING w.*, w.xmax = 0 AS is_new
 )
-SELECT s.name, v.number, s.created_at, s.updated_at, s.tags, s.deleted_at
+SELECT s.name, v.number, s.created_at, s.updated_at, s.tags, s.deleted_at, s.is_new
 FROM saved s LEFT JOIN meshhook.versions v ON v.id = s.published_version_id
+"""
+_SITTING: Final = timedelta(minutes=10)
+"""The editor saves by itself, every other moment. Saves of one hand without a longer pause are one entry of the log."""
+
+_BEFORE: Final = """
+SELECT draft::text = $3 OR (draft_by = $4 AND updated_at > clock_timestamp() - $5::interval) AS is_told
+FROM meshhook.workflows WHERE project_id = $1 AND name = $2 FOR UPDATE
 """
 _NOW: Final = """
 SELECT draft, updated_at, draft_by, deleted_at FROM meshhook.workflows WHERE project_id = $1 AND name = $2
@@ -93,10 +100,15 @@ async def save(
         only.is_there or instead_of is not None,
         instead_of,
     )
-    rows = await database.call(_SAVE, *arguments)
-    if not rows:
+    async with database.transaction() as connection:
+        is_told = await connection.fetchval(_BEFORE, project_id, name, draft, audit.actor(), _SITTING)
+        row = await connection.fetchrow(_SAVE, *arguments)
+        if row is not None and not is_told:
+            action = "workflow.made" if row["is_new"] else "workflow.saved"
+            await audit.record(connection, project_id, action, name)
+    if row is None:
         raise await _why_not_saved(database, project_id, name, only)
-    return Saved(workflow=workflow_of(rows[0]), etag=etag_of(draft), faults=faults)
+    return Saved(workflow=workflow_of(row), etag=etag_of(draft), faults=faults)
 
 
 async def _why_not_saved(database: Database, project_id: int, name: str, only: Only) -> Refusal:

@@ -78,12 +78,16 @@ async def limit_project(database: Database, name: str, backlog_max: int | None) 
         Refusal: there is no such project.
     """
     id = await project(database, name)
-    rows = await database.call(
-        "UPDATE meshhook.projects SET backlog_max = $2 WHERE id = $1 RETURNING name, backlog_max, created_at",
-        id,
-        None if backlog_max is None else min(backlog_max, 2**31 - 1),
-    )
-    return Project(**rows[0])
+    most = None if backlog_max is None else min(backlog_max, 2**31 - 1)
+    async with database.transaction() as connection:
+        row = await connection.fetchrow(
+            "UPDATE meshhook.projects SET backlog_max = $2 WHERE id = $1 RETURNING name, backlog_max, created_at",
+            id,
+            most,
+        )
+        assert row is not None
+        await audit.record(connection, id, "project.limited", name, {"backlog_max": most})
+    return Project(**row)
 
 
 async def project(database: Database, name: str) -> int:
@@ -106,15 +110,19 @@ async def save_project(database: Database, name: str) -> int:
         Refusal: the name is not allowed.
     """
     check_name("a project", name)
-    rows = await database.call(
-        """
-        INSERT INTO meshhook.projects AS p (name) VALUES ($1)
-        ON CONFLICT (name) DO UPDATE SET name = p.name
-        RETURNING p.id
-        """,
-        name,
-    )
-    return int(rows[0]["id"])
+    async with database.transaction() as connection:
+        row = await connection.fetchrow(
+            """
+            INSERT INTO meshhook.projects AS p (name) VALUES ($1)
+            ON CONFLICT (name) DO UPDATE SET name = p.name
+            RETURNING p.id, p.xmax = 0 AS is_new
+            """,
+            name,
+        )
+        assert row is not None
+        if row["is_new"]:
+            await audit.record(connection, row["id"], "project.made", name)
+    return int(row["id"])
 
 
 async def create_key(database: Database, project_id: int, name: str) -> str:

@@ -28,7 +28,7 @@ from meshhook.errors import DatabaseError, Refusal
 from meshhook.ids import make_run_id
 from meshhook.outbox import Signal
 from meshhook.replaying import VersionWanted, replay_in
-from meshhook.store import Store, signal_in
+from meshhook.store import Store, rooms_in, signal_in
 
 Kind = Literal["replay", "cancel", "discard"]
 OperationState = Literal["working", "done", "stopped"]
@@ -295,13 +295,21 @@ async def take_batch(database: Database, shards: int) -> bool:
         row = await connection.fetchrow(_TAKE)
         if row is None:
             return False
-        if row["kind"] == "replay" and await connection.fetchval(_LAG, _ALIVE, row["project_id"]) > LAG_S_MAX:
+        most = await _room(connection, row["project_id"]) if row["kind"] == "replay" else BATCH
+        if most <= 0:
             await connection.execute(_HOLD_BACK, row["id"], HELD_BACK)
             return True
         with audit.acting_as(row["actor"]):
-            reached = await _do_batch(connection, row, shards)
+            reached = await _do_batch(connection, row, shards, min(BATCH, most))
     await Store(database).poke(row["shard"], reached)
     return True
+
+
+async def _room(connection: Connection[Row], project_id: int) -> int:
+    """How many runs may be begun now: none while others wait for a worker, and no more than the project may have."""
+    if await connection.fetchval(_LAG, _ALIVE, project_id) > LAG_S_MAX:
+        return 0
+    return (await rooms_in(connection)).get(project_id, BATCH)
 
 
 @dataclass(slots=True)
@@ -313,12 +321,12 @@ class _Batch:
     reached: set[UUID] = field(default_factory=set)
 
 
-async def _do_batch(connection: Connection[Row], row: Row, shards: int) -> set[UUID]:
-    """One batch of an operation whose row is locked, and its cursor; returns the runs to poke."""
+async def _do_batch(connection: Connection[Row], row: Row, shards: int, most: int) -> set[UUID]:
+    """One batch of at most so many runs, of an operation whose row is locked, and its cursor; returns the runs to poke."""
     filter = msgspec.json.decode(row["filter"], type=LetterFilter)
     shard, project_id = row["shard"], row["project_id"]
     found, last = await _next(
-        connection, project_id, row["kind"], filter, row["began_at"], shard, row["after"], take=True
+        connection, project_id, row["kind"], filter, row["began_at"], shard, row["after"], take=most
     )
     batch = _Batch()
     match row["kind"]:
@@ -363,10 +371,10 @@ async def _next(
     shard: int,
     after: UUID,
     *,
-    take: bool = False,
+    take: int = 0,
 ) -> tuple[list[UUID], UUID | None]:
-    """What comes next in a shard, and how far was looked; ``None`` at its end. ``take``: one batch, locked; else all to look at."""
-    limit = BATCH if take else LOOKED
+    """What comes next in a shard, and how far was looked; ``None`` at its end. ``take``: so many, locked; else all to look at."""
+    limit = take or LOOKED
     workflow_id, error_type, node, since, until = await parts_of(connection, project_id, filter)
     if kind == "cancel":
         soon = began_at + _SOON  # ids are made by the clocks of others, which may be a little ahead
@@ -375,7 +383,7 @@ async def _next(
     else:
         end = began_at if until is None else min(until, began_at)
         row = await connection.fetchrow(
-            _LETTERS, shard, after, project_id, workflow_id, error_type, node, since, end, LOOKED, limit, take
+            _LETTERS, shard, after, project_id, workflow_id, error_type, node, since, end, LOOKED, limit, take > 0
         )
     assert row is not None
     return list(row["run_ids"]), row["last"]

@@ -20,12 +20,13 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from meshhook import audit
 from meshhook.catalog import unknown_workflow
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.errors import CronError, DatabaseError, ExpressionError, Refusal, ScheduleError
 from meshhook.ids import make_run_id, shard_for_key, shard_of
 from meshhook.naming import check_name, is_name
-from meshhook.store import RunStart, start_runs
+from meshhook.store import RunStart, rooms_in, start_runs
 from meshhook.timetable import Plan, Tick, Timetable, due_at, faults_of, first_tick, plan, trigger_of
 
 NEXT_MAX: Final = 1_000
@@ -34,6 +35,9 @@ _LOOK_S: Final = 1.0
 _LOOK_S_MIN: Final = 0.02  # what is overdue may be in the hands of another worker
 _REPAIR: Final = timedelta(minutes=1)
 """A schedule that this version can't read is looked at again after so long."""
+
+_FULL_LOOK: Final = timedelta(seconds=1)
+"""How often it is looked whether a project that is full has room again."""
 
 _KEEP: Final = timedelta(days=1)
 _encode = msgspec.json.Encoder().encode
@@ -90,6 +94,14 @@ async def save(
         if row["is_new"] or _times(_timetable(row["config"])) != _times(timetable):
             await _set_next(connection, row["id"], timetable, now)
         await connection.execute(_CHANGE, row["id"], workflow_id, _stored(timetable), now)
+        action = "schedule.made" if row["is_new"] else "schedule.saved"
+        detail = {
+            "workflow": workflow,
+            "cron": timetable.cron,
+            "every_s": timetable.every_s,
+            "timezone": timetable.timezone,
+        }
+        await audit.record(connection, project_id, action, name, detail)
     return await schedule(database, project_id, name)
 
 
@@ -121,6 +133,8 @@ async def pause(database: Database, project_id: int, name: str) -> Schedule:
             "UPDATE meshhook.schedules SET paused_at = coalesce(paused_at, meshhook.now()), held_at = NULL WHERE id = $1",
             row["id"],
         )
+        if row["paused_at"] is None:
+            await audit.record(connection, project_id, "schedule.paused", name)
     return await schedule(database, project_id, name)
 
 
@@ -134,6 +148,7 @@ async def resume(database: Database, project_id: int, name: str) -> Schedule:
         if row["paused_at"] is not None:
             await connection.execute("UPDATE meshhook.schedules SET paused_at = NULL WHERE id = $1", row["id"])
             await _set_next(connection, row["id"], _timetable(row["config"]), await _now(connection))
+            await audit.record(connection, project_id, "schedule.resumed", name)
     return await schedule(database, project_id, name)
 
 
@@ -145,6 +160,7 @@ async def delete(database: Database, project_id: int, name: str) -> None:
     """
     async with _locked(database, project_id, name) as (connection, row):
         await connection.execute("DELETE FROM meshhook.schedules WHERE id = $1", row["id"])
+        await audit.record(connection, project_id, "schedule.deleted", name)
 
 
 async def now(database: Database) -> datetime:
@@ -190,7 +206,9 @@ async def fire(database: Database, shards: int) -> float:
         rows = await connection.fetch("SELECT * FROM meshhook.due_schedules($1)", _BATCH)
         if rows:
             live = await _live(connection, [row["last_run_id"] for row in rows if row["last_run_id"] is not None])
-            due = [_decide(row, row["last_run_id"] in live, shards) for row in rows]
+            due = _within(
+                [_decide(row, row["last_run_id"] in live, shards) for row in rows], await rooms_in(connection)
+            )
             new = await _start(connection, due)
             await _move(connection, due, new)
         next_s = await connection.fetchval("SELECT meshhook.next_schedule_s()")
@@ -212,6 +230,24 @@ def _decide(row: Row, is_live: bool, shards: int) -> _Due:
     except ExpressionError as error:
         return _Due(row, timetable, decided, [], f"the input can't be made: {error}")
     return _Due(row, timetable, decided, starts, None)
+
+
+def _within(due: Sequence[_Due], rooms: dict[int, int]) -> list[_Due]:
+    """What is due, but what starts runs in a project that is full stays where it is, and is looked at again soon.
+
+    So it goes on as after a time without workers: what is over by more than the grace then is up to the policy for missed ticks.
+    """
+    kept = []
+    for of in due:
+        project = of.row["project_id"]
+        if of.starts and rooms.get(project, 1) <= 0:
+            later = Plan([], of.row["held_at"], of.row["tick_at"], of.row["now"] + _FULL_LOOK, 0, 0)
+            kept.append(_Due(of.row, of.timetable, later, [], _FULL))
+            continue
+        if project in rooms:
+            rooms[project] -= len(of.starts)
+        kept.append(of)
+    return kept
 
 
 def _run_of(row: Row, timetable: Timetable, tick: Tick, shards: int) -> RunStart:
@@ -279,6 +315,7 @@ async def _move(connection: Connection[Row], due: Sequence[_Due], outcomes: dict
     )
 
 
+_FULL: Final = "the project has as many live runs as it may have; it is tried again until there is room"
 _WHY: Final = {"unpublished": "its workflow is not published, or was deleted", "gone": "its workflow is gone"}
 
 

@@ -125,6 +125,7 @@ async def make_setup_token(database: Database, project_id: int) -> str:
             project_id,
             SETUP_KEEP,
         )
+        await audit.record(connection, project_id, "password.offered", "password")
     return token
 
 

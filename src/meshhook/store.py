@@ -476,9 +476,19 @@ class Store:
         """Delete dedupe keys that have expired and workers long gone, a bounded batch; returns how many keys."""
         return int((await self._database.call("SELECT meshhook.forget(10000)"))[0][0])
 
+    async def forget_audit(self, keep: timedelta) -> int:
+        """Remove entries of the audit log that are older than ``keep``, at most some thousand; returns how many."""
+        return int((await self._database.call("SELECT meshhook.forget_audit($1, 5000)", keep))[0][0])
+
     async def forget_feed(self, shard: int, keep: timedelta) -> int:
         """Forget what was told longer ago than ``keep``, a bounded batch; returns how many places of the feed."""
         return int((await self._database.call("SELECT meshhook.forget_feed($1, $2, 10000)", shard, keep))[0][0])
+
+
+async def rooms_in(connection: Connection[Row]) -> dict[int, int]:
+    """How many more live runs each project with a limit may have; a project without one is not among them."""
+    rows = await connection.fetch("SELECT * FROM meshhook.backlogs()")
+    return {row["project_id"]: row["backlog_max"] - row["live"] for row in rows}
 
 
 _START_RUNS: Final = "SELECT * FROM meshhook.start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"

@@ -226,6 +226,35 @@ def test_what_is_of_the_whole_installation_is_for_operators(
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-operator")
 
 
+def test_a_project_that_is_full_starts_nothing_by_any_call(
+    guarded: Server, api_of: ApiOf, api_dsn: str, name: str
+) -> None:
+    """One live run is what the project may have. A finished one, of before there was a limit, is to be begun again."""
+    project = f"{name}-project"
+    mine = api_of(guarded, key_of(api_dsn, name, project))
+    mine.publish("work", transform())
+    mine("PUT", f"/api/v1/endpoints/{name}", {"workflow": "work"})
+    run_id = mine("POST", "/api/v1/workflows/work/runs", 1).json()["run_id"]
+    mine("POST", f"/api/v1/runs/{run_id}/pause")
+    asked(api_dsn, lambda database: keys.limit_project(database, project, 1))
+    calls = (
+        ("/api/v1/workflows/work/runs", 1),
+        ("/api/v1/workflows/work/test-runs", {"input": 1}),
+        (f"/api/v1/runs/{run_id}/replay", None),
+        (f"/api/v1/runs/{run_id}/resume-from", {"step": "a"}),
+        (f"/hooks/{name}", 1),
+    )
+    until(lambda: mine("POST", *calls[0]).status_code == 429)  # counted every quarter of a second
+    for path, body in calls:
+        refused = mine("POST", path, body)
+        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/backlog-full"), path
+        assert int(refused.headers["retry-after"]) > 0
+    asked(api_dsn, lambda database: keys.limit_project(database, project, None))
+    until(lambda: mine("POST", *calls[0]).status_code == 202)
+    limited = [it["detail"] for it in mine("GET", "/api/v1/audit?action=project.limited").json()["items"]]
+    assert limited == [{"backlog_max": None}, {"backlog_max": 1}]
+
+
 def test_a_page_runs_nothing_but_what_the_server_sends(server: Server) -> None:
     headers = httpx.get(f"{server.url}/runs", headers={"accept": "text/html"}).headers
     rules = dict(rule.strip().split(" ", 1) for rule in headers["content-security-policy"].split(";"))

@@ -138,14 +138,27 @@ def test_every_change_is_in_the_audit_log_with_whoever_made_it(one: Api, name: s
     one.publish("orders", transform())
     one("PUT", f"/api/v1/endpoints/{name}", {"workflow": "orders"})
     one("DELETE", f"/api/v1/endpoints/{name}")
+    schedule = f"/api/v1/schedules/nightly-{name}"
+    for every_s in (60, 120):
+        one("PUT", schedule, {"workflow": "orders", "every_s": every_s})
+    for twice in ("pause", "pause", "resume", "resume"):
+        assert one("POST", f"{schedule}/{twice}").status_code == 200
+    one("DELETE", schedule)
+    one("PUT", "/api/v1/workflows/orders", transform("input.other"))  # soon, by the same hand: told already
     one("DELETE", "/api/v1/secrets/TOKEN")
     found = one("GET", "/api/v1/audit").json()["items"]
     assert [(it["action"], it["subject"]) for it in reversed(found) if it["actor"] == f"key:key-{name}"] == [
         ("data_key.made", "1"),
         ("secret.set", "TOKEN"),
+        ("workflow.made", "orders"),
         ("workflow.published", "orders"),
         ("endpoint.saved", name),
         ("endpoint.deleted", name),
+        ("schedule.made", f"nightly-{name}"),
+        ("schedule.saved", f"nightly-{name}"),
+        ("schedule.paused", f"nightly-{name}"),
+        ("schedule.resumed", f"nightly-{name}"),
+        ("schedule.deleted", f"nightly-{name}"),
         ("secret.deleted", "TOKEN"),
     ]
     page = one("GET", "/api/v1/audit?limit=2").json()

@@ -90,7 +90,7 @@ def test_a_deleted_workflow_is_started_by_nothing_and_restored_as_it_was(api: Ap
     assert api("POST", f"/hooks/{name}", {"a": 1}).status_code == 202
     assert api("POST", f"{path}/restore").json() == restored.json(), "once more changes nothing"
     did = [it["action"] for it in api("GET", f"/api/v1/audit?subject={name}&action=workflow").json()["items"]]
-    assert did == ["workflow.restored", "workflow.deleted", "workflow.tagged", "workflow.published"]
+    assert did == ["workflow.restored", "workflow.deleted", "workflow.tagged", "workflow.published", "workflow.made"]
 
 
 def test_what_was_never_published_or_never_there(api: Api, name: str) -> None:

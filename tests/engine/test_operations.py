@@ -87,6 +87,23 @@ async def test_every_failed_run_is_replayed_once(
     assert await sql.fetchval("SELECT count(*) FROM meshhook.audit_log WHERE actor <> 'key:ops'") == 0
 
 
+async def test_replays_fill_a_project_no_further_than_it_may_be(
+    sql: Connection, store: Store, opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "HELD_BACK", timedelta(0))
+    await failed(sql, store, 8)
+    await sql.execute("UPDATE meshhook.projects SET backlog_max = 3")
+    begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))
+    done = []
+    for _ in range(3):
+        for _ in range(3):
+            await operations.take_batch(opened, 1)
+        done.append((await operations.operation(opened, 0, str(begun.id))).done)
+        await until_idle(worker(store))
+    assert done == [3, 6, 8]
+    assert (await finished(opened, begun)).state == "done"
+
+
 async def test_what_fails_again_is_not_replayed_again(sql: Connection, store: Store, opened: Database) -> None:
     await failed(sql, store, 3)
     begun = await operations.begin(opened, 0, OperationWanted(kind="replay"))

@@ -160,8 +160,29 @@ async def test_keys_that_expired_in_a_busy_hour_go_in_one_chore(sql: Connection,
     assert await sql.fetchval("SELECT count(*) FROM meshhook.dedupe") == 0
 
 
-async def do_chores(opened: Database, retention_days: int) -> None:
-    await chores.do(Store(opened), opened, 1, feed_keep=DAY, retention_days=retention_days)
+async def test_the_audit_log_is_forgotten_from_its_old_end_in_batches(sql: Connection, opened: Database) -> None:
+    await sql.execute(
+        "INSERT INTO meshhook.audit_log (actor, action, subject, at) "
+        "SELECT 'x', 'secret.used', n::text, now() - interval '401 days' FROM generate_series(1, 12000) n"
+    )
+    await sql.execute(
+        "INSERT INTO meshhook.audit_log (actor, action, subject, at) "
+        "SELECT 'x', 'secret.used', 'young', now() - n * interval '1 day' FROM unnest(ARRAY[399, 0]) n"
+    )
+    await do_chores(opened, 0)
+    assert await sql.fetchval("SELECT count(*) FROM meshhook.audit_log") == 12_002, "0 days: kept for ever"
+    assert await Store(opened).forget_audit(400 * DAY) == 5_000, "a batch is bounded"
+    await do_chores(opened, 0, audit_days=400)
+    assert await sql.fetchval("SELECT array_agg(subject) FROM meshhook.audit_log") == ["young", "young"]
+    assert await Store(opened).forget_audit(400 * DAY) == 0
+    with pytest.raises(
+        asyncpg.IntegrityConstraintViolationError
+    ):  # nothing of the last day goes, whatever is asked for
+        await opened.call("SELECT meshhook.forget_audit('0 s', 10)")
+
+
+async def do_chores(opened: Database, retention_days: int, audit_days: int = 0) -> None:
+    await chores.do(Store(opened), opened, 1, feed_keep=DAY, retention_days=retention_days, audit_days=audit_days)
 
 
 # Trimming ------------------------------------------------------------------------------------------------------------

@@ -236,6 +236,31 @@ async def test_a_fault_of_one_schedule_stays_its_own(sql: Connection, clock: Clo
     assert [await ticks(sql, name) for name in ("unpublished", "unreadable", "fails")] == [[], [], []]
 
 
+@pytest.mark.parametrize(
+    ("missed", "expected", "left_out"), [("skip", ["06-01T15:00"], 2), ("once", ["06-01T14:00", "06-01T15:00"], 1)]
+)
+async def test_a_project_that_is_full_is_waited_for_as_if_no_worker_was_there(
+    sql: Connection, clock: Clock, missed: str, expected: list[str], left_out: int
+) -> None:
+    """The run of another schedule is the one that the project may have; the ticks of 13:00 and 14:00 come meanwhile."""
+    await make(clock, sql, NOON, missed=missed)
+    await make(clock, sql, NOON, name="first", cron="1 12 * * *")
+    await sql.execute("UPDATE meshhook.projects SET backlog_max = 1")
+    await clock.fire(NOON + timedelta(minutes=1))
+    for minutes in (60, 61, 120, 122):
+        assert await clock.fire(NOON + timedelta(minutes=minutes)) == 1.0
+    assert (await ticks(sql, "first"), await ticks(sql)) == (["06-01T12:01"], [])
+    state = await schedules.schedule(clock.database, 0, "often")
+    assert "as many live runs as it may have" in str(state.last_error)
+    await until_idle(worker(Store(clock.database)))
+    await clock.fire(NOON + timedelta(minutes=123))
+    await until_idle(worker(Store(clock.database)))
+    await clock.fire(NOON + 3 * HOUR)
+    assert await ticks(sql) == expected
+    state = await schedules.schedule(clock.database, 0, "often")
+    assert (state.last_error, state.ticks_missed) == (None, left_out)
+
+
 async def test_what_can_not_be_a_schedule_is_refused(sql: Connection, clock: Clock) -> None:
     await publish(sql, chain("input"))
     with pytest.raises(ScheduleError, match=r"\$\.cron"):

@@ -229,7 +229,13 @@ async def test_a_use_that_can_not_be_audited_is_none(
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE meshhook.audit_log SET actor = 'x'", "DELETE FROM meshhook.audit_log", "TRUNCATE meshhook.audit_log"],
+    [
+        "UPDATE meshhook.audit_log SET actor = 'x'",
+        "DELETE FROM meshhook.audit_log",
+        "TRUNCATE meshhook.audit_log",
+        "SET meshhook.forgetting = 'on'; DELETE FROM meshhook.audit_log",  # not what is young
+        "SET meshhook.forgetting = 'on'; UPDATE meshhook.audit_log SET actor = 'x'",
+    ],
 )
 async def test_the_audit_log_is_append_only(db: Database, sql: Connection, keychain: Keychain, statement: str) -> None:
     await set_secret(db, keychain, 0, "token", b"value one")

@@ -144,11 +144,12 @@ class Hooks:
         """Let one delivery of a project, or one run started in another way, in.
 
         Raises:
-            Refusal: too much waits already, or this process is about to stop.
+            Refusal: too much waits already, the project has as many live runs as it may have, or this process is about to stop.
         """
         self._check_open()
         if (retry_after_s := self._door.refusal(self._clock(), project_id)) is not None:
             raise overloaded("Accepted runs wait too long already.", retry_after_s)
+        self._backlogs.admit(project_id)
 
     def _check_open(self) -> None:
         if self.closing:
@@ -161,7 +162,6 @@ class Hooks:
         if scope.method not in endpoint.methods:
             return _agree(scope, endpoint)
         self.admit(endpoint.project_id)
-        self._backlogs.admit(endpoint.project_id)
         if endpoint.config is not None:
             return await self._take_with(endpoint.config, endpoint, scope, protocol)
         return await self._take(endpoint, scope, protocol)

@@ -19,7 +19,7 @@ from meshhook.delivery import dedupe_key
     status_code=202,
     summary="Start a run by hand",
     operation_class=TakesInput,
-    responses=problems_of(404, 408, 409, 411, 413, 422),
+    responses=problems_of(404, 408, 409, 411, 413, 422, 429),
 )
 async def start_run(
     caller: NamedDependency[Caller],

@@ -20,7 +20,7 @@ from meshhook.replaying import Begun
     status_code=202,
     summary="Replay a finished run",
     operation_class=TakesReplay,
-    responses=problems_of(404, 408, 409, 411, 413, 422),
+    responses=problems_of(404, 408, 409, 411, 413, 422, 429),
 )
 async def replay_run(
     caller: NamedDependency[Caller],
@@ -49,7 +49,7 @@ async def replay_run(
     status_code=202,
     summary="Resume a finished run from a step",
     operation_class=TakesStep,
-    responses=problems_of(404, 408, 409, 411, 413),
+    responses=problems_of(404, 408, 409, 411, 413, 429),
 )
 async def resume_run_from(caller: NamedDependency[Caller], id: FromPath[str], request: Request[Any, Any, Any]) -> Begun:
     """A new run of the same version that takes over what was done before the step, and goes on from there."""

@@ -27,7 +27,7 @@ class TestRunBegun(msgspec.Struct, frozen=True, kw_only=True):
     status_code=202,
     summary="Try the draft",
     operation_class=TakesTestRun,
-    responses=problems_of(404, 408, 409, 411, 413, 422),
+    responses=problems_of(404, 408, 409, 411, 413, 422, 429),
 )
 async def start_test_run(
     caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]
