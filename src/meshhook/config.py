@@ -67,7 +67,12 @@ class Settings:
         default_shown="as root `/var/lib/meshhook`, else `$XDG_DATA_HOME/meshhook` (`~/.local/share/meshhook`)",
     )
     database_connections: int = setting(8, "Connections of one process to the database, at most.", least=2, most=1_000)
-    shards: int = setting(1, "Parts the hot tables are split into. It may grow, never shrink.", least=1, most=4_096)
+    shards: int = setting(
+        1,
+        "Parts the hot tables are split into. It may grow, never shrink. Limits of workflows hold in each.",
+        least=1,
+        most=4_096,
+    )
 
     host: str = setting("127.0.0.1", "Address to listen on. Anything but loopback makes API keys necessary.")
     require_key: bool = setting(False, "Ask for an API key even when only this machine can reach `serve`.")
@@ -150,11 +155,14 @@ class Settings:
     )
     calls_max: int = setting(1_000, "Outgoing calls of one worker under way at once, at most.", least=1, most=100_000)
     calls_per_host_max: int = setting(
-        100, "Outgoing calls of one worker to one host at once, at most; 0 is no limit.", least=0, most=100_000
+        100,
+        "Outgoing calls of one worker (not of all) to one host at once, at most; 0 is no limit.",
+        least=0,
+        most=100_000,
     )
     calls_per_host_per_s: float = setting(
         0.0,
-        "Outgoing calls of one worker to one host begun in a second, at most; 0 is no limit.",
+        "Outgoing calls of one worker (not of all) to one host begun in a second, at most; 0 is no limit.",
         least=0,
         most=100_000,
     )

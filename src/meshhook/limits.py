@@ -29,7 +29,7 @@ _KEY: Final = {
 SCHEMA: Final[dict[str, Any]] = {
     "concurrency": {
         "type": "object",
-        "description": "How many runs may be worked on at once.",
+        "description": "How many runs may be worked on at once; with several shards, in each of them.",
         "properties": {
             "limit": {"type": "integer", "minimum": 1, "maximum": SLOTS_MAX},
             "key": _KEY,
@@ -40,7 +40,7 @@ SCHEMA: Final[dict[str, Any]] = {
     },
     "rate": {
         "type": "object",
-        "description": "How many runs may start: a bucket of `limit` starts, refilled evenly over `per_s` seconds.",
+        "description": "How many runs may start: a bucket of `limit` starts, refilled over `per_s` seconds; one in each shard.",
         "properties": {
             "limit": {"type": "integer", "minimum": 1, "maximum": RATE_MAX},
             "per_s": _SECONDS,

@@ -140,6 +140,9 @@ async def test_workers_at_one_moment_do_not_meet(
     sql: Connection, store: Store, opened: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operations, "BATCH", 3)
+    monkeypatch.setattr(
+        operations, "LAG_S_MAX", 3_600
+    )  # nobody works the replays off here: on a slow machine they wait
     run_ids = await failed(sql, store, 40)
     begun = [await operations.begin(opened, 0, OperationWanted(kind="replay")) for _ in range(2)]
 
