@@ -346,7 +346,9 @@ async def test_two_tabs_do_not_overwrite_each_other(engine: Engine, page: Page, 
     assert {each["id"] for each in drafted(engine, name)["nodes"]} == {each["id"] for each in ORDERS["nodes"]}
 
 
-async def test_a_version_is_rolled_back_to_and_undo_brings_the_draft_back(engine: Engine, page: Page) -> None:
+async def test_a_version_is_compared_rolled_back_to_and_undo_brings_the_draft_back(
+    engine: Engine, page: Page, accessible: Check
+) -> None:
     name = engine.name("versions")
     engine.publish(name, ORDERS)
     later = {"nodes": [{"id": "alone", "type": "join"}], "edges": [{"from": "trigger", "to": "alone"}]}
@@ -354,6 +356,11 @@ async def test_a_version_is_rolled_back_to_and_undo_brings_the_draft_back(engine
     await opened(page, name)
     await page.get_by_label("More").click()
     await page.get_by_role("button", name="Versions, roll back").click()
+    await page.get_by_role("button", name="Compare the draft with version 1").click()
+    changes = page.get_by_role("region", name="What the draft changes in version 1").get_by_role("listitem")
+    await expect(changes.filter(has_text="alone (join)")).to_contain_text("Added")
+    await expect(changes.filter(has_text="totals (transform)")).to_contain_text("Removed")
+    await accessible(page)
     await page.get_by_role("button", name="Take as draft version 1").click()
     await expect(node(page, "totals")).to_be_visible()
     await saved(page)

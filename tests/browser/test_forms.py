@@ -72,3 +72,36 @@ async def test_a_curl_command_becomes_a_call(page: Page, engine: Engine, accessi
         "json": {"id": 1},
         "headers": {"x-shop": "7"},
     }
+
+
+async def test_a_key_in_a_curl_command_becomes_a_secret(page: Page, engine: Engine, accessible: Check) -> None:
+    """The token is in the secret, and nowhere in the definition; a secret there is already is not overwritten."""
+    name, token = engine.name("keyed"), "token-of-ada-0123456789"
+    engine.publish(name, ORDERS)
+    taken = engine.name("TAKEN").replace("-", "_")
+    engine.call("PUT", f"/api/v1/secrets/{taken}", {"value": "of somebody else"})
+    await page.goto(f"/workflows/{name}")
+    await page.get_by_role("tab", name="List").click()
+    await page.get_by_role("tabpanel").get_by_role("button", name="call", exact=True).click()
+    inspector = page.get_by_role("complementary", name="Inspector")
+    await inspector.get_by_role("button", name="Paste curl").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Command").fill(f"curl https://api.shop.example/me -H 'Authorization: Bearer {token}'")
+    await dialog.get_by_role("button", name="Take it over").click()
+    await expect(dialog.get_by_role("checkbox", name="Bearer token …6789 as a secret")).to_be_checked()
+    secret = dialog.get_by_label("Name of the secret")
+    await expect(secret).to_have_value("SHOP_TOKEN")
+    await secret.fill(taken)
+    await accessible(page)
+    await dialog.get_by_role("button", name="Store and take it over").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text(f"There is a secret {taken} already")
+    own = engine.name("OWN").replace("-", "_")
+    await secret.fill(own)
+    await dialog.get_by_role("button", name="Store and take it over").click()
+    await expect(dialog).to_be_hidden()
+    while (detail := engine.call("GET", f"/api/v1/workflows/{name}"))["draft"]["nodes"][1] == ORDERS["nodes"][1]:
+        await page.evaluate("new Promise(requestAnimationFrame)")  # it is saved by itself, a moment later
+    assert detail["draft"]["nodes"][1]["config"]["auth"] == {"type": "bearer", "token": f"{{{{ secrets.{own} }}}}"}
+    assert token not in str(detail)
+    versions = {secret["name"]: secret["version"] for secret in engine.call("GET", "/api/v1/secrets")["items"]}
+    assert (versions[own], versions[taken]) == (1, 1)

@@ -106,3 +106,40 @@ async def test_a_workflow_goes_out_as_a_file_and_comes_back_in(page: Page, engin
     await dialog.get_by_role("button", name="Make it").click()
     await page.wait_for_url(f"**/workflows/{name}-again")
     assert engine.call("GET", f"/api/v1/workflows/{name}-again")["draft"] == ECHO
+
+
+async def test_a_deleted_workflow_is_found_and_taken_back(page: Page, engine: Engine, accessible: Check) -> None:
+    """At once by undo, later from the list of the deleted, or where its name is wanted anew."""
+    name = engine.name("put-away")
+    engine.publish(name, ECHO)
+    await page.goto("/workflows")
+    row = page.get_by_role("row", name=name)
+
+    async def delete() -> None:
+        await page.get_by_role("button", name=f"More for {name}").click()
+        await page.get_by_role("button", name="Delete").click()
+        await expect(row).to_be_hidden()
+
+    await delete()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(row).to_contain_text("version 1")
+
+    await delete()
+    await page.get_by_text("Deleted (").click()
+    await accessible(page)
+    await page.get_by_role("button", name=f"Restore {name}").click()
+    await expect(row).to_contain_text("version 1")
+
+    await delete()
+    await page.goto(f"/workflows/{name}")
+    await expect(page.get_by_role("heading", name=f"“{name}” is deleted")).to_be_visible()
+    await page.get_by_role("link", name="To the workflows").click()
+    await page.get_by_role("button", name="New workflow").first.click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill(name)
+    await dialog.get_by_role("button", name="Make it").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("was deleted")
+    await accessible(page)
+    await dialog.get_by_role("button", name=f"Restore “{name}”").click()
+    await page.wait_for_url(f"**/workflows/{name}")
+    await expect(page.get_by_text("version 1 runs")).to_be_visible()

@@ -7,13 +7,24 @@ export interface Difference {
   /** Of the node; none for an edge, or the definition itself. */
   address?: string;
   text: string;
+  /** What of it, with the value before and the one after; `undefined` where there was or is none. */
+  fields?: FieldChange[];
+}
+
+export interface FieldChange {
+  name: string;
+  before: unknown;
+  after: unknown;
 }
 
 export function differences(before: Definition, after: Definition): Difference[] {
   const found: Difference[] = [];
   compare(before, after, '', found);
   for (const member of ['description', 'settings'] as const) {
-    if (!same(before[member], after[member])) found.push({ kind: 'changed', text: member });
+    if (!same(before[member], after[member])) {
+      const fields = [{ name: member, before: before[member], after: after[member] }];
+      found.push({ kind: 'changed', text: member, fields });
+    }
   }
   return found;
 }
@@ -24,8 +35,12 @@ function compare(before: Graph, after: Graph, scope: string, found: Difference[]
     const address = join(scope, id);
     const other = now.get(id);
     if (!other) found.push({ kind: 'removed', address, text: `${address} (${node.type})` });
-    else if (!same(essence(node), essence(other)))
-      found.push({ kind: 'changed', address, text: `${address}: ${whatOf(node, other)}` });
+    else if (!same(essence(node), essence(other))) {
+      const fields = fieldsOf(node, other);
+      const what =
+        node.type === other.type ? fields.map(({ name }) => name).join(', ') : `${node.type} became ${other.type}`;
+      found.push({ kind: 'changed', address, text: `${address}: ${what}`, fields });
+    }
     if (other && node.type === 'loop' && other.type === 'loop') compare(bodyOf(node), bodyOf(other), address, found);
   }
   for (const [id, node] of now) {
@@ -50,14 +65,13 @@ function essence({ position: _, ...node }: NodeDoc): object {
   return { ...node, config };
 }
 
-function whatOf(before: NodeDoc, after: NodeDoc): string {
-  if (before.type !== after.type) return `${before.type} became ${after.type}`;
+function fieldsOf(before: NodeDoc, after: NodeDoc): FieldChange[] {
   const [old, now] = [before.config ?? {}, after.config ?? {}];
-  const fields = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter(
-    (name) => name !== 'body' && !same(old[name], now[name])
-  );
-  const members = (['name', 'timeout_s', 'on_error'] as const).filter((name) => before[name] !== after[name]);
-  return [...fields, ...members].join(', ');
+  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => name !== 'body');
+  return [
+    ...names.map((name) => ({ name, before: old[name], after: now[name] })),
+    ...(['name', 'timeout_s', 'on_error'] as const).map((name) => ({ name, before: before[name], after: after[name] }))
+  ].filter((field) => !same(field.before, field.after));
 }
 
 /** Equal as JSON, whatever the order of members. */
