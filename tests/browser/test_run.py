@@ -115,6 +115,9 @@ async def test_a_failed_run_is_done_again_from_a_step(
     steps = timeline.get_by_role("rowgroup", name="Steps by time")
     await steps.evaluate("(steps) => steps.scrollTo(0, steps.scrollHeight)")
     await timeline.get_by_role("button", name="20 more items").click()
+    await expect(timeline.get_by_role("button", name="20 more items")).to_have_count(
+        0
+    )  # they are read, and it is longer
     await steps.evaluate("(steps) => steps.scrollTo(0, steps.scrollHeight)")
     await expect(timeline.get_by_text("item 69 · completed")).to_be_visible()
     await step.get_by_role("button", name="Resume from here").click()
