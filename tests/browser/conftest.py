@@ -38,8 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="make the pictures in docs/pictures anew")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
+    if not config.getoption("--pictures", False):
+        items[:] = [item for item in items if item.path != here / "test_pictures.py"]
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.xdist_group(f"browser/{item.path.name}"))
@@ -152,7 +154,7 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], Awaitable[N
     """Takes a picture of a page for the documentation, when asked for with ``--pictures``."""
 
     async def take(page: Page, name: str) -> None:
-        if request.config.getoption("--pictures"):
+        if request.config.getoption("--pictures", False):
             await page.screenshot(path=PICTURES / f"{name}.png")
 
     return take
