@@ -46,6 +46,8 @@ export class Board {
   checks = $state.raw<Schemas['Check'][] | undefined>();
   problem = $state.raw<Problem | undefined>();
   statisticsProblem = $state.raw<Problem | undefined>();
+  /** Reads what was once more. */
+  lookBack: () => Promise<void> = () => Promise.resolve();
 
   get overview(): Schemas['Overview'] | undefined {
     return this.looks.at(-1)?.overview;
@@ -61,7 +63,7 @@ export class Board {
   watchSpan(span: Span, workflow: string): () => void {
     let isOver = false;
     this.statistics = undefined;
-    const end = again(Math.max(5000, (SPANS[span] * 1000) / BUCKETS / 4), async () => {
+    this.lookBack = async () => {
       const query = {
         since: new Date(Date.now() - SPANS[span] * 1000).toISOString(),
         buckets: BUCKETS,
@@ -73,9 +75,10 @@ export class Board {
         this.statistics = found;
         this.statisticsProblem = undefined;
       } catch (error) {
-        this.statisticsProblem = asProblem(error);
+        if (!isOver) this.statisticsProblem = asProblem(error);
       }
-    });
+    };
+    const end = again(Math.max(5000, (SPANS[span] * 1000) / BUCKETS / 4), this.lookBack);
     return () => {
       isOver = true;
       end();
