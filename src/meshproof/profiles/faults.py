@@ -42,7 +42,8 @@ async def run(settings: RunSettings, display: Display, reaper: Reaper) -> Result
         under_way.front = wires.front
         broken = await stack.enter_async_context(Broken.of(under_way, wires, planned))
         seconds = settings.warmup_s + settings.duration_s
-        what = f"Sending {settings.scenario} at {settings.rate:,g}/s for {seconds:g} s, with {len(planned)} faults"
+        how_many = "one fault" if len(planned) == 1 else f"{len(planned)} faults"
+        what = f"Sending {settings.scenario} at {settings.rate:,g}/s for {seconds:g} s, with {how_many}"
         driven = await drive(under_way, what, broken.conductor.play)
         await broken.save()
         await export(under_way, phases_of(plan, driven, now_us()))
