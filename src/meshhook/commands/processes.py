@@ -56,6 +56,7 @@ WORK = (
     "outbound_allow",
     "retention_days",
     "payload_days",
+    "audit_days",
     "feed_hours",
     "metrics_port",
 )
