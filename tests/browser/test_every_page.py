@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 from tests.browser.conftest import Engine
+from tests.conftest import execute
 from tests.engine.conftest import chain
 
 Check = Callable[[Page], Awaitable[None]]
@@ -52,14 +53,32 @@ SHIFT_MAX = 0.001
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def filled(engine: Engine) -> dict[str, str]:
-    """Something to show on each page: a workflow that ran and failed, its endpoint, a schedule, a secret."""
+    """Something to show on each page: a workflow that ran, for as long as takes most room to say, and failed; its endpoint, a
+    schedule, a secret."""
     name = engine.name("shown")
     engine.publish(name, chain("input", "sum(input.prices)"))
+    for below in range(12):
+        engine.call(
+            "PUT", f"/api/v1/workflows/{name}-{below}", chain("input")
+        )  # enough to see it when a row above them grows
     run = engine.send(name, {"prices": [1, 2]})
     engine.send(name, {"prices": "none"})
+    assert engine.http.get(f"/api/v1/runs/{run}/stream").is_success  # which ends when the run does
+    long = f"UPDATE meshhook.runs SET finished_at = finished_at + interval '125 s' WHERE id = '{run}'"
+    await execute(engine.dsn, f"SET session_replication_role = replica; {long}")  # else a finished run never changes
     engine.call("PUT", f"/api/v1/schedules/{name}", {"workflow": name, "cron": "0 7 * * *"})
     engine.call("PUT", "/api/v1/secrets/shown", {"value": "x" * 20})
     return {"name": name, "run": run, "short": run[-8:]}
+
+
+async def answer_one_by_one(page: Page, asked: asyncio.Queue[Route]) -> None:
+    """What a page asks for, in order, each answer painted before the next comes: whatever comes late has its place already."""
+    while True:
+        route = await asked.get()
+        async with page.expect_response(lambda response, route=route: response.request == route.request):
+            await route.continue_()
+        await page.evaluate(TWO_FRAMES)
+        asked.task_done()
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -67,21 +86,17 @@ async def test_a_page_is_read_by_anybody_and_nothing_in_it_jumps(
     page: Page, filled: dict[str, str], accessible: Check, path: str
 ) -> None:
     """While it loads, when it is there, in any theme and width; and what it is called is said in the tab of the browser."""
-    answers = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await answers.wait()
-        await route.continue_()
-
+    asked: asyncio.Queue[Route] = asyncio.Queue()
     await page.add_init_script(f"({NOTE_SHIFTS})()")
-    await page.route("**/api/v1/**", hold)
+    await page.route("**/api/v1/**", asked.put)
     await page.goto(path.format(**filled))
     if path not in SILENT:
         await expect(page.locator(".loading").first).to_be_visible()
-    await page.evaluate(TWO_FRAMES)
-    answers.set()
+    answering = asyncio.create_task(answer_one_by_one(page, asked))
     await expect(page.locator(".loading")).to_have_count(0)
     await expect(page).to_have_title(PAGES[path].format(**filled))
+    await asked.join()
+    answering.cancel()
     await page.evaluate(TWO_FRAMES)
     shifts = await page.evaluate("window.shifts")
     assert sum(value for value, _ in shifts) <= SHIFT_MAX, shifts
