@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from meshhook import audit, endpoint_config
-from meshhook.checking import checked
+from meshhook.checking import Check, check_here
 from meshhook.db.connect import Database, Row
 from meshhook.errors import Refusal
 from meshhook.naming import is_name
@@ -26,6 +26,10 @@ _SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _PATH: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _PATH_LENGTH_MAX: Final = 200
 _INT_MAX: Final = 2**31 - 1
+
+
+_TO_PUBLISH: Final = """
+SELECT id, draft, published_version_id, deleted_at FROM meshhook.workflows WHERE project_id = $1 AND name = $2"""
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +86,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-async def publish(database: Database, project_id: int, name: str, note: str | None = None) -> tuple[Version, bool]:
+async def publish(
+    database: Database, project_id: int, name: str, note: str | None = None, check: Check = check_here
+) -> tuple[Version, bool]:
     """Make the draft of a workflow its next version, and the one that new runs get; says whether it is a new one.
 
     Publishing a draft that is what is published already changes nothing and returns that version, so whoever is not sure
@@ -98,13 +104,11 @@ async def publish(database: Database, project_id: int, name: str, note: str | No
     """
     check_known(name)
     note = _checked_note(note)
+    rows = await database.read(_TO_PUBLISH, project_id, name)
+    text = rows[0]["draft"] if rows else None
+    found = await check(text) if text is not None else None  # before the row is locked: it may take a while
     async with database.transaction() as connection:
-        workflow = await connection.fetchrow(
-            "SELECT id, draft, published_version_id, deleted_at FROM meshhook.workflows "
-            "WHERE project_id = $1 AND name = $2 FOR UPDATE",
-            project_id,
-            name,
-        )
+        workflow = await connection.fetchrow(f"{_TO_PUBLISH} FOR UPDATE", project_id, name)
         if workflow is None:
             raise unknown_workflow(name)
         if workflow["deleted_at"] is not None:
@@ -115,7 +119,9 @@ async def publish(database: Database, project_id: int, name: str, note: str | No
         )
         if latest is not None and latest["definition"] == workflow["draft"]:
             return _version(name, latest), False
-        definition = await checked(workflow["draft"])
+        if found is None or workflow["draft"] != text:
+            found = await check(workflow["draft"])
+        found.or_refused()
         made = await connection.fetchrow(
             """
             INSERT INTO meshhook.versions (workflow_id, number, definition, limited, priority, note, published_by)
@@ -124,8 +130,8 @@ async def publish(database: Database, project_id: int, name: str, note: str | No
             """,
             workflow["id"],
             workflow["draft"],
-            definition.place is not None,
-            definition.priority,
+            found.limited,
+            found.priority,
             note,
             audit.actor(),
         )

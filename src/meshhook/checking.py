@@ -6,6 +6,7 @@ Checking a large definition takes a good part of a second: in a thread webhooks 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -23,27 +24,50 @@ DRAFT_DEPTH_MAX: Final = 200
 _CHECKER: Final = ThreadPoolExecutor(1, thread_name_prefix="definitions")
 
 
-async def checked(text: str) -> Definition:
-    """A definition from JSON text, compiled.
+class Checked(msgspec.Struct, frozen=True):
+    """Every fault of a definition; and of one that has none what may be a mistake in it, and what a version of it is kept with."""
+
+    faults: list[Fault]
+    warnings: list[Advice] = []
+    limited: bool = False
+    priority: int = 1
+
+    def or_refused(self) -> Checked:
+        """Itself.
+
+        Raises:
+            DefinitionError: there are faults.
+        """
+        if self.faults:
+            raise DefinitionError(self.faults)
+        return self
+
+
+Check = Callable[[str], Awaitable[Checked]]
+"""How a definition, as JSON text, is checked: here, in a thread, or by the API in a process of its own."""
+
+
+def check(text: str) -> Checked:
+    """What there is to say of a definition, as far as it can be told without a database."""
+    try:
+        definition = _parse(text)
+    except DefinitionError as error:
+        return Checked(error.faults)
+    return Checked([], lint(msgspec.json.decode(text)), definition.place is not None, definition.priority)
+
+
+async def check_here(text: str) -> Checked:
+    """The same, beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_CHECKER, check, text)
+
+
+async def compiled(text: str) -> Definition:
+    """A definition that was found valid, ready to be run or told of.
 
     Raises:
-        DefinitionError: it has faults; all of them are told.
+        DefinitionError: it has faults all the same.
     """
     return await asyncio.get_running_loop().run_in_executor(_CHECKER, _parse, text)
-
-
-async def faults_of(text: str) -> list[Fault]:
-    """Every fault of a definition; none when it is valid."""
-    try:
-        await checked(text)
-    except DefinitionError as error:
-        return error.faults
-    return []
-
-
-async def advice_on(text: str) -> list[Advice]:
-    """What may be a mistake in a valid definition, as far as it can be told without a database."""
-    return await asyncio.get_running_loop().run_in_executor(_CHECKER, lambda: lint(msgspec.json.decode(text)))
 
 
 def check_keepable(text: str) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from meshhook import audit
 from meshhook.catalog import Workflow, compact, etag_of, workflow_deleted, workflow_of
-from meshhook.checking import check_keepable, checked, faults_of
+from meshhook.checking import Check, check_here, check_keepable
 from meshhook.db.connect import Database
 from meshhook.errors import Fault, Refusal
 from meshhook.naming import check_name
@@ -71,7 +71,14 @@ SELECT draft, updated_at, draft_by, deleted_at FROM meshhook.workflows WHERE pro
 
 
 async def save(
-    database: Database, project_id: int, name: str, text: str, *, only: Only = ALWAYS, faulty: bool = False
+    database: Database,
+    project_id: int,
+    name: str,
+    text: str,
+    *,
+    only: Only = ALWAYS,
+    faulty: bool = False,
+    check: Check = check_here,
 ) -> Saved:
     """Save a definition as the draft of a workflow; makes the workflow when there is none.
 
@@ -83,12 +90,11 @@ async def save(
         DefinitionError: the definition has faults; nothing is saved.
     """
     check_name("a workflow", name)
-    faults: list[Fault] = []
     if faulty:
         check_keepable(text)
-        faults = await faults_of(text)
-    else:
-        await checked(text)
+    found = await check(text)
+    if not faulty:
+        found.or_refused()
     draft = compact(text)
     instead_of = None if only.instead_of is None else list(only.instead_of)
     arguments = (
@@ -108,7 +114,7 @@ async def save(
             await audit.record(connection, project_id, action, name)
     if row is None:
         raise await _why_not_saved(database, project_id, name, only)
-    return Saved(workflow=workflow_of(row), etag=etag_of(draft), faults=faults)
+    return Saved(workflow=workflow_of(row), etag=etag_of(draft), faults=found.faults)
 
 
 async def _why_not_saved(database: Database, project_id: int, name: str, only: Only) -> Refusal:

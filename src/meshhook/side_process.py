@@ -9,8 +9,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from meshhook.checking import Checked
 from meshhook.errors import Refusal
-from meshhook.side_work import LENGTH, Question
+from meshhook.side_work import LENGTH, Question, ToCheck
 
 WAITING_MAX: Final = 16
 ANSWER_S_MAX: Final = 20.0
@@ -45,6 +46,14 @@ class SideProcess:
         finally:
             self._waiting -= 1
         return msgspec.json.decode(said, type=answer)
+
+    async def check(self, text: str) -> Checked:
+        """What there is to say of a definition.
+
+        Raises:
+            Refusal: as for ``ask``.
+        """
+        return await self.ask(ToCheck(text), Checked)
 
     async def close(self) -> None:
         """End the process."""

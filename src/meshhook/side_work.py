@@ -16,10 +16,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from meshhook.definition import parse_text
-from meshhook.errors import DefinitionError, Fault
+from meshhook.checking import Checked, check
 from meshhook.evaluating import Evaluated, EvaluateWanted, evaluate
-from meshhook.lint import Advice, lint
 
 LENGTH: Final = struct.Struct(">I")
 
@@ -36,13 +34,6 @@ class ToCheck(msgspec.Struct, frozen=True, tag="check"):
     text: str
 
 
-class Checked(msgspec.Struct, frozen=True):
-    """Every fault of a definition; and when there is none, what may be a mistake in it."""
-
-    faults: list[Fault]
-    warnings: list[Advice]
-
-
 Question = ToEvaluate | ToCheck
 _question: Final = msgspec.json.Decoder(Question)
 _wanted: Final = msgspec.json.Decoder(EvaluateWanted)
@@ -53,19 +44,9 @@ def answer(question: bytes) -> bytes:
     """The answer to a question, both JSON."""
     asked = _question.decode(question)
     result: list[Evaluated] | Checked = (
-        evaluate(_wanted.decode(asked.wanted)) if isinstance(asked, ToEvaluate) else _check(asked.text)
+        evaluate(_wanted.decode(asked.wanted)) if isinstance(asked, ToEvaluate) else check(asked.text)
     )
     return _encode(result)
-
-
-def _check(text: str) -> Checked:
-    try:
-        parse_text(text)
-        return Checked([], lint(msgspec.json.decode(text)))
-    except DefinitionError as error:
-        return Checked(error.faults, [])
-    except RecursionError:
-        return Checked([Fault("$", "too-deep", "nested too deeply")], [])
 
 
 def main() -> None:

@@ -225,7 +225,7 @@ class Storyteller:
     async def _definition(self, connection: Connection[Row], version_id: int) -> Definition:
         known = self._definitions.get(version_id)
         if known is None:
-            known = await checking.checked(await connection.fetchval(_DEFINITION, version_id))
+            known = await checking.compiled(await connection.fetchval(_DEFINITION, version_id))
             if len(self._definitions) >= _DEFINITIONS_MAX:
                 self._definitions.clear()
             self._definitions[version_id] = known

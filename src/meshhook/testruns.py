@@ -16,7 +16,7 @@ import msgspec
 
 from meshhook import audit
 from meshhook.catalog import check_known, compact, unknown_workflow, workflow_deleted
-from meshhook.checking import checked
+from meshhook.checking import Check, check_here
 from meshhook.db.connect import Connection, Database, Row
 from meshhook.delivery import BODY_DEPTH_MAX
 from meshhook.errors import Refusal
@@ -53,7 +53,9 @@ class TestRunWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pins: dict[str, Pin] = {}
 
 
-async def start(database: Database, project_id: int, workflow: str, wanted: TestRunWanted) -> str:
+async def start(
+    database: Database, project_id: int, workflow: str, wanted: TestRunWanted, check: Check = check_here
+) -> str:
     """Start a test run; returns its id after its commit.
 
     Raises:
@@ -64,16 +66,16 @@ async def start(database: Database, project_id: int, workflow: str, wanted: Test
     given = _given(wanted)
     row = await _workflow(database, project_id, workflow)
     text = compact(bytes(other).decode()) if (other := _definition(wanted)) else row["draft"]
-    definition = await checked(text)
+    (await check(text)).or_refused()
     rewritten = without_limits(pinned(msgspec.json.decode(text), wanted.pins))
     text = _encode(rewritten).decode()
-    definition = await checked(text)
+    found = (await check(text)).or_refused()
     members: dict[str, Any] = {"source": "test", "test": True, "pinned": sorted(wanted.pins)}
     async with database.transaction() as connection:
         begins = await _beginning(connection, project_id, wanted.run_id, given)
         shard = any_shard(await connection.fetchval(_SHARDS))
         run_id = make_run_id(shard, time.time_ns() // 1_000_000)
-        arguments = (row["id"], text, definition.place is not None, definition.priority, run_id)
+        arguments = (row["id"], text, found.limited, found.priority, run_id)
         version_id = await connection.fetchval(_VERSION, *arguments)
         made = RunStart(
             run_id=run_id,

@@ -7,12 +7,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psutil
 import pytest
-from tests.api.conftest import Api, transform
+from tests.api.conftest import Api, Server, transform
 
 from meshhook.errors import Refusal
 from meshhook.side_process import SideProcess
-from meshhook.side_work import Checked, ToCheck
 
 VALIDATE = "/api/v1/definitions/validate"
 EVALUATE = "/api/v1/expressions/evaluate"
@@ -138,22 +138,43 @@ def test_the_server_answers_others_while_an_expression_works(api: Api) -> None:
     assert answered > 1
 
 
+def test_saving_publishing_and_trying_cost_the_process_that_takes_webhooks_little(
+    api: Api, server: Server, name: str
+) -> None:
+    long = {"id": "n", "type": "transform", "config": {"template": ["{{ input.a }}"] * 60_000}}
+    definition = {"nodes": [long], "edges": [{"from": "trigger", "to": "n"}]}
+    assert api("PUT", f"/api/v1/workflows/{name}", transform()).status_code == 200  # so that the other process is there
+    taking = psutil.Process(server.process.pid)
+    (checking,) = (child for child in taking.children() if "meshhook.side_work" in child.cmdline())
+    before = [spent_s(process) for process in (taking, checking)]
+    assert api("PUT", f"/api/v1/workflows/{name}", definition).status_code == 200
+    assert api("POST", f"/api/v1/workflows/{name}/versions").status_code == 201
+    assert api("POST", f"/api/v1/workflows/{name}/test-runs", {"input": 1}).status_code == 202
+    took_s, checked_s = (spent_s(process) - was for process, was in zip((taking, checking), before, strict=True))
+    assert checked_s > took_s
+
+
+def spent_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 async def test_what_takes_too_long_is_given_up_and_the_next_one_answered() -> None:
     side = SideProcess(answer_s_max=0.0)
     try:
         with pytest.raises(Refusal) as refused:
-            await side.ask(ToCheck("{}"), Checked)
+            await side.check("{}")
         assert refused.value.status == 503
     finally:
         await side.close()
     side = SideProcess()
     try:
-        assert (await side.ask(ToCheck(json.dumps(transform())), Checked)).faults == []
+        assert (await side.check(json.dumps(transform()))).faults == []
         process = side._process
         assert process is not None
         process.kill()
         await process.wait()
-        assert (await side.ask(ToCheck("{"), Checked)).faults[0].code == "no-json"
+        assert (await side.check("{")).faults[0].code == "no-json"
     finally:
         await side.close()
 
@@ -161,7 +182,7 @@ async def test_what_takes_too_long_is_given_up_and_the_next_one_answered() -> No
 async def test_only_so_many_may_wait() -> None:
     side = SideProcess(waiting_max=2)
     try:
-        asked = await asyncio.gather(*(side.ask(ToCheck("{}"), Checked) for _ in range(4)), return_exceptions=True)
+        asked = await asyncio.gather(*(side.check("{}") for _ in range(4)), return_exceptions=True)
     finally:
         await side.close()
     assert [isinstance(it, Refusal) for it in asked] == [False, False, True, True]

@@ -18,7 +18,7 @@ from meshhook.evaluating import EXPRESSIONS_MAX, Evaluated, EvaluateWanted
 from meshhook.lint import Advice
 from meshhook.naming import is_name
 from meshhook.side_process import SideProcess
-from meshhook.side_work import Checked, ToCheck, ToEvaluate
+from meshhook.side_work import ToEvaluate
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ async def validate(
         text = text_of(await request.body())
     except DefinitionError as error:
         return Validation(valid=False, errors=told(error.faults), warnings=[])
-    found = await side.ask(ToCheck(text), Checked)
+    found = await side.check(text)
     warnings = found.warnings
     if workflow is not None and is_name(workflow) and not found.faults:
         async with room.taken():

@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from meshhook import testruns
 from meshhook.api.openapi import TakesTestRun
 from meshhook.api.shared import Caller, decoded, problems_of
+from meshhook.side_process import SideProcess
 from meshhook.testruns import TestRunWanted
 
 
@@ -30,7 +31,10 @@ class TestRunBegun(msgspec.Struct, frozen=True, kw_only=True):
     responses=problems_of(404, 408, 409, 411, 413, 422, 429),
 )
 async def start_test_run(
-    caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]
+    caller: NamedDependency[Caller],
+    side: NamedDependency[SideProcess],
+    name: FromPath[str],
+    request: Request[Any, Any, Any],
 ) -> TestRunBegun:
     """A real run of the draft, or of a `definition`. Answered when it is stored, not when it is done.
 
@@ -40,7 +44,7 @@ async def start_test_run(
     caller.admit(caller.project_id)
     body = await request.body()
     wanted = decoded(body, TestRunWanted) if body.strip() else TestRunWanted()
-    run_id = await testruns.start(caller.database, caller.project_id, name, wanted)
+    run_id = await testruns.start(caller.database, caller.project_id, name, wanted, side.check)
     return TestRunBegun(run_id=run_id, status_url=f"/api/v1/runs/{run_id}")
 
 

@@ -17,6 +17,7 @@ from meshhook.api.shared import Caller, ProblemFault, decoded, problems_of, text
 from meshhook.catalog import Version, VersionDetail, Workflow, WorkflowDetail
 from meshhook.definition import SCHEMA
 from meshhook.lint import Advice
+from meshhook.side_process import SideProcess
 
 
 class Workflows(msgspec.Struct, frozen=True):
@@ -57,6 +58,7 @@ class PublishedVersion(Version, frozen=True, kw_only=True):
 )
 async def save_draft(
     caller: NamedDependency[Caller],
+    side: NamedDependency[SideProcess],
     name: FromPath[str],
     request: Request[Any, Any, Any],
     if_match: IfMatch = None,
@@ -70,7 +72,9 @@ async def save_draft(
     """
     text = text_of(await request.body())
     only = condition(if_match, if_none_match)
-    saved = await drafts.save(caller.database, caller.project_id, name, text, only=only, faulty=faulty)
+    saved = await drafts.save(
+        caller.database, caller.project_id, name, text, only=only, faulty=faulty, check=side.check
+    )
     caller.on_change()
     warnings = [] if saved.faults else await linting.advice(caller.database, caller.project_id, name, text)
     answer = SavedWorkflow(
@@ -89,7 +93,10 @@ async def save_draft(
     },
 )
 async def publish(
-    caller: NamedDependency[Caller], name: FromPath[str], request: Request[Any, Any, Any]
+    caller: NamedDependency[Caller],
+    side: NamedDependency[SideProcess],
+    name: FromPath[str],
+    request: Request[Any, Any, Any],
 ) -> Response[PublishedVersion]:
     """Makes the draft the next immutable version, which runs accepted from now on get (201). The body may hold a `note` on it.
 
@@ -97,7 +104,7 @@ async def publish(
     """
     body = await request.body()
     note = decoded(body, PublishWrite).note if body.strip() else None
-    version, is_new = await catalog.publish(caller.database, caller.project_id, name, note)
+    version, is_new = await catalog.publish(caller.database, caller.project_id, name, note, side.check)
     caller.on_change()
     warnings = await linting.advice(caller.database, caller.project_id, name)
     published = PublishedVersion(**msgspec.structs.asdict(version), warnings=warnings)
