@@ -457,3 +457,44 @@ async def test_work_that_can_not_be_saved_is_told_and_tried_again(engine: Engine
     await page.get_by_role("button", name="Try again").click()
     await saved(page)
     assert "delay" in {each["id"] for each in drafted(engine, name)["nodes"]}
+
+
+async def test_publishing_and_rolling_back_show_what_differs_and_ask(
+    page: Page, engine: Engine, accessible: Check
+) -> None:
+    name = engine.name("asked")
+    one = {"nodes": [{"id": "first", "type": "transform", "config": {"expression": "input.old"}}]}
+    one["edges"] = [{"from": "trigger", "to": "first"}]
+    engine.publish(name, one)
+    two = json.loads(json.dumps(one).replace("input.old", "input.new"))
+    engine.call("PUT", f"/api/v1/workflows/{name}", two)
+    await page.goto(f"/workflows/{name}")
+    await page.get_by_role("button", name="Publish").click()
+    dialog = page.get_by_role("dialog", name=f"Publish {name}")
+    differs = dialog.get_by_role("region", name="What differs from version 1")
+    await expect(differs).to_contain_text("input.old")
+    await expect(differs).to_contain_text("input.new")
+    await accessible(page)
+    await dialog.get_by_label("Note").fill("Newer")
+    await dialog.get_by_role("button", name="Publish").click()
+    await expect(page.get_by_text("version 2 runs")).to_be_visible()
+
+    async def ask() -> None:
+        await page.get_by_label("More", exact=True).click()
+        await page.get_by_role("button", name="Versions, roll back").click()
+        await page.get_by_role("button", name="Roll back … to version 1").click()
+
+    await ask()
+    back = page.get_by_role("dialog", name=f"Roll {name} back to version 1")
+    await expect(back.get_by_role("region", name="What differs from version 2")).to_contain_text("input.old")
+    await expect(back.get_by_label("Note")).to_have_value("Roll back to version 1")
+    await accessible(page)
+    await back.get_by_role("button", name="Cancel").click()
+    assert engine.call("GET", f"/api/v1/workflows/{name}")["published"] == 2
+    await page.keyboard.press("Escape")
+    await ask()
+    await back.get_by_role("button", name="Roll back").click()
+    await expect(back).to_be_hidden()
+    now = engine.call("GET", f"/api/v1/workflows/{name}")
+    version = engine.call("GET", f"/api/v1/workflows/{name}/versions/{now['published']}")
+    assert version["definition"]["nodes"][0]["config"]["expression"] == "input.old"

@@ -229,3 +229,49 @@ async def test_a_run_that_is_not_there_says_so(page: Page) -> None:
     await expect(page.get_by_role("heading", name="There is no such run")).to_be_visible()
     await page.get_by_role("link", name="To the list of runs").click()
     await expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
+
+
+async def test_a_loop_that_went_on_although_items_failed_says_so(page: Page, engine: Engine, accessible: Check) -> None:
+    """Also one within a loop: in the graph, the timeline and the step, by words and not by colour alone."""
+    name = engine.name("partly")
+    check = {"nodes": [{"id": "sum", "type": "transform", "config": {"expression": "sum(input)"}}]}
+    check["edges"] = [{"from": "trigger", "to": "sum"}]
+    inner = {"id": "inner", "type": "loop", "config": {"items": "input", "on_error": "continue", "body": check}}
+    body = {"nodes": [inner], "edges": [{"from": "trigger", "to": "inner"}]}
+    bad = {"id": "flat", "type": "loop", "config": {"items": "input[0]", "on_error": "continue", "body": check}}
+    engine.publish(
+        name,
+        {
+            "nodes": [bad, {"id": "outer", "type": "loop", "config": {"items": "input", "body": body}}],
+            "edges": [{"from": "trigger", "to": "flat"}, {"from": "trigger", "to": "outer"}],
+        },
+    )
+    engine.publish(engine.name("other"), chain("input"))
+    run = engine.send(name, [[[1], [2], "no list"], [[3], "none either"]])
+    await page.goto(f"/runs/{run}")
+    await ended(page, "completed")
+    graph = page.get_by_role("region", name="The run as a graph")
+    await expect(graph.get_by_text("2/3, 1 failed").first).to_be_visible()
+    await expect(graph.get_by_title("1 of 3 items failed, and the loop went on.")).to_have_class(re.compile("warns"))
+    await expect(graph.get_by_text("3/5, 2 failed").first).to_be_visible()  # the loop in the loop, of both items
+    await accessible(page)
+    await tab(page, "Timeline")
+    timeline = page.get_by_role("table", name="Timeline of the steps")
+    await expect(timeline.get_by_role("row").filter(has_text="flat")).to_contain_text("2/3, 1 failed")
+    await timeline.get_by_role("button", name="Items of outer").click()
+    await expect(timeline.get_by_role("row").filter(has_text="inner").first).to_contain_text("2/3, 1 failed")
+    await timeline.get_by_role("button", name="flat").click()
+    await expect(page.get_by_role("region", name="Step flat")).to_contain_text("2 of 3 done, 1 failed")
+    await accessible(page)
+    await page.get_by_role("heading", name=name).get_by_role("link").click()
+    await expect(page).to_have_url(re.compile(f"/workflows/{name}$"))
+    await page.get_by_role("navigation", name=f"What belongs to {name}").get_by_role("link", name="Endpoints").click()
+    rows = page.get_by_role("table").get_by_role("row")
+    await expect(rows).to_have_count(2)  # the head, and its own one
+    await page.get_by_role("link", name="Show all endpoints").click()
+    await expect(rows.nth(2)).to_be_visible()
+    await page.go_back()
+    await page.go_back()
+    await page.get_by_role("navigation", name=f"What belongs to {name}").get_by_role("link", name="Runs").click()
+    await expect(page).to_have_url(re.compile(f"/runs.workflow={name}"))
+    await expect(page.get_by_role("link", name=re.compile(run[-8:]))).to_be_visible()

@@ -7,6 +7,8 @@ export interface NodeState {
   readonly port?: string;
   /** A few characters at the edge of the node: how long it took, or `8/20` of a loop. */
   readonly note?: string;
+  /** It went on although something in it failed. */
+  readonly warns?: boolean;
   /** More about it, on demand: the error, say. */
   readonly title?: string;
 }

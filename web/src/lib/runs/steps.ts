@@ -1,7 +1,9 @@
 import type { Schemas } from '$lib/api/client';
 import { duration } from '$lib/format';
 import { addressOfStep } from '$lib/flow/address';
-import type { NodeStates, Standing } from '$lib/flow/state';
+import { errorText } from './error';
+import { ofItems, ofLoop } from './items';
+import type { NodeState, NodeStates, Standing } from '$lib/flow/state';
 
 export type Step = Schemas['Step'];
 export type Iteration = Schemas['Iteration'];
@@ -12,26 +14,30 @@ export function tookMs(step: Pick<Step, 'started_at' | 'ended_at'>, now: number)
   return Math.max(0, (step.ended_at ? Date.parse(step.ended_at) : now) - Date.parse(step.started_at));
 }
 
-/** What the drawing of a definition shows at each node. */
+/** What the drawing of a definition shows at each node. `steps`: of the run, and of items of its loops. */
 export function statesOf(steps: readonly Step[], now: number): NodeStates {
+  const byAddress = new Map<string, Step[]>();
+  for (const step of steps) {
+    if (step.status === 'pending') continue;
+    const address = addressOfStep(step.path);
+    byAddress.set(address, [...(byAddress.get(address) ?? []), step]);
+  }
   return Object.fromEntries(
-    steps
-      .filter(({ status }) => status !== 'pending')
-      .map((step) => {
-        const took = tookMs(step, now);
-        const note = step.loop
-          ? `${step.loop.done}/${step.loop.count}`
-          : took === undefined || step.status === 'skipped'
-            ? undefined
-            : duration(took, 1);
-        const error = step.error as { reason?: string } | null;
-        const state = {
-          standing: step.status as Standing,
-          ...(step.port && step.status === 'completed' ? { port: step.port } : {}),
-          ...(note ? { note } : {}),
-          ...(error?.reason ? { title: error.reason } : {})
-        };
-        return [addressOfStep(step.path), state];
-      })
+    [...byAddress].map(([address, found]) => [
+      address,
+      address.includes('/') ? ofItems(found) : stateOf(found[0]!, now)
+    ])
   );
+}
+
+function stateOf(step: Step, now: number): NodeState {
+  const took = step.loop || step.status === 'skipped' ? undefined : tookMs(step, now);
+  const error = errorText(step.error);
+  return {
+    standing: step.status as Standing,
+    ...(step.port && step.status === 'completed' ? { port: step.port } : {}),
+    ...(took === undefined ? {} : { note: duration(took, 1) }),
+    ...(step.loop ? ofLoop(step.loop) : {}),
+    ...(error ? { title: error } : {})
+  };
 }

@@ -1,12 +1,10 @@
 /** Steps of a run as the canvas shows them. Pure. */
 import { addressOfStep } from '$lib/flow/address';
-import { isObject } from '$lib/flow/definition';
 import type { NodeState, NodeStates, Standing } from '$lib/flow/state';
 import { duration } from '$lib/format';
+import { errorText } from '$lib/runs/error';
+import { ofItems, ofLoop } from '$lib/runs/items';
 import type { PinMap, Step } from './pins';
-
-/** Of several items of a loop the canvas shows what wants to be looked at most. */
-const FIRST: readonly Standing[] = ['failed', 'running', 'waiting', 'cancelled', 'completed', 'skipped'];
 
 /**
  * Where each node stands. `steps` are those of the run and, for nodes within loops, of the items that were looked at.
@@ -33,14 +31,8 @@ export function statesOf(steps: readonly Step[], pins: PinMap, before: NodeState
 function ofStep(step: Step, pinnedPort: string | undefined): NodeState {
   // A pinned node is run as one that leaves by its default port.
   const port = pinnedPort ?? step.port ?? undefined;
-  return made(step.status as Standing, port, noteOf(step), errorText(step.error));
-}
-
-function ofItems(steps: readonly Step[]): NodeState {
-  const standing = FIRST.find((it) => steps.some(({ status }) => status === it))!;
-  const done = steps.filter(({ status }) => status === 'completed').length;
-  const error = steps.find((step) => step.error !== null)?.error;
-  return made(standing, undefined, `${done}/${steps.length}`, errorText(error));
+  const state = made(step.status as Standing, port, noteOf(step), errorText(step.error));
+  return step.loop ? { ...ofLoop(step.loop), ...state } : state;
 }
 
 function made(standing: Standing, port?: string, note?: string, title?: string): NodeState {
@@ -48,20 +40,10 @@ function made(standing: Standing, port?: string, note?: string, title?: string):
 }
 
 function noteOf({ loop, attempts, waits, started_at, ended_at }: Step): string | undefined {
-  if (loop) return `${loop.done}/${loop.count}`;
+  if (loop) return undefined;
   if (!started_at || !ended_at || !(attempts.length || waits.length)) return undefined;
   return duration(Date.parse(ended_at) - Date.parse(started_at), 1);
 }
 
 const isSame = (a: NodeState, b: NodeState): boolean =>
-  a.standing === b.standing && a.port === b.port && a.note === b.note && a.title === b.title;
-
-const TEXT_MAX = 2_000;
-
-/** The error of a step or a run in words; nothing when there is none. */
-export function errorText(error: unknown): string | undefined {
-  if (error === null || error === undefined) return undefined;
-  if (typeof error === 'string') return error.slice(0, TEXT_MAX);
-  if (isObject(error) && typeof error.reason === 'string') return error.reason.slice(0, TEXT_MAX);
-  return JSON.stringify(error).slice(0, TEXT_MAX);
-}
+  a.standing === b.standing && a.port === b.port && a.note === b.note && a.title === b.title && a.warns === b.warns;

@@ -9,7 +9,9 @@ import { Live } from '$lib/live.svelte';
 import { addressOfPin, loopPath, stepPath } from './path';
 import { Pinboard } from './pinboard.svelte';
 import { kept, pinOf, told, usable, type PinMap, type Step } from './pins';
-import { errorText, statesOf } from './states';
+import { errorText } from '$lib/runs/error';
+import { stepsOfItems } from '$lib/runs/items';
+import { statesOf } from './states';
 
 export type RunStatus = Schemas['StepPage']['status'];
 
@@ -25,8 +27,6 @@ interface Started {
 }
 
 const ENDED: ReadonlySet<RunStatus> = new Set(['completed', 'failed', 'cancelled']);
-const LOOPS_MAX = 20;
-const ITEMS = 50; // items of a loop that are looked at
 
 /** The test run that is shown in the editor of a workflow: started from what is on the canvas, followed until it has ended. */
 export class TestRun {
@@ -173,16 +173,11 @@ export class TestRun {
     const path = { id: run.id };
     try {
       const page = await ask(api.GET('/api/v1/runs/{id}/steps', { params: { path } }));
-      const loops = page.items.filter(({ loop }) => loop && loop.begun > 0).slice(0, LOOPS_MAX);
-      const inner = await Promise.all(
-        loops.map(({ path: within }) =>
-          ask(api.GET('/api/v1/runs/{id}/steps', { params: { path, query: { within, limit: ITEMS } } }))
-        )
-      );
+      const inner = await stepsOfItems(run.id, page.items);
       const ended = ENDED.has(page.status) ? await ask(api.GET('/api/v1/runs/{id}', { params: { path } })) : undefined;
       if (this.run !== run) return;
       this.steps = page.items;
-      this.states = statesOf([...page.items, ...inner.flatMap(({ items }) => items)], run.pins, this.states);
+      this.states = statesOf([...page.items, ...inner], run.pins, this.states);
       this.status = page.status;
       this.problem = undefined;
       if (ended) this.#end(ended);

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Definition } from '$lib/flow/definition';
 import { addressOfPin, loopPath, pinName, stepPath } from './path';
 import { canPin, kept, pinOf, told, usable, type Step } from './pins';
-import { errorText, statesOf } from './states';
+import { errorText } from '$lib/runs/error';
+import { statesOf } from './states';
 
 const definition: Definition = {
   nodes: [
@@ -84,7 +85,17 @@ describe('states', () => {
   it('of items of a loop show the one that failed, and how many are done', () => {
     const error = { type: 'call', reason: 'refused' };
     const items = [step('each[0].pay'), step('each[1].pay', { status: 'failed', error }), step('each[2].pay')];
-    expect(statesOf(items, {})).toEqual({ 'each/pay': { standing: 'failed', note: '2/3', title: 'refused' } });
+    expect(statesOf(items, {})).toEqual({
+      'each/pay': { standing: 'failed', note: '2/3, 1 failed', title: 'refused' }
+    });
+  });
+
+  it('of a loop that went on although items failed warn, also where it stands in another loop', () => {
+    const loop = { count: 20, begun: 20, done: 20, failed: 2 };
+    const states = statesOf([step('each', { loop }), step('each[0].in', { loop }), step('each[1].in', { loop })], {});
+    expect(states.each).toMatchObject({ standing: 'completed', note: '18/20, 2 failed', warns: true });
+    expect(states['each/in']).toMatchObject({ standing: 'completed', note: '36/40, 4 failed', warns: true });
+    expect(statesOf([step('each', { loop: { ...loop, failed: 0 } })], {}).each).toMatchObject({ note: '20/20' });
   });
 
   it('that did not change stay the same objects', () => {

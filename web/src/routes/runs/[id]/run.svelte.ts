@@ -3,6 +3,8 @@ import { api, ask, type Schemas } from '$lib/api/client';
 import { asProblem, Problem } from '$lib/api/problem';
 import { Live } from '$lib/live.svelte';
 import type { ListedRun } from '$lib/runs/describe';
+import { stepsOfItems } from '$lib/runs/items';
+import type { Step } from '$lib/runs/steps';
 import { LIVE } from '$lib/runs/filter';
 
 const PAUSE_MS = 150;
@@ -11,6 +13,8 @@ export class WatchedRun {
   readonly id: string;
   run = $state.raw<ListedRun | undefined>();
   steps = $state.raw<Schemas['StepPage'] | undefined>();
+  /** Steps of items of its loops, read where they are to be seen. */
+  inner = $state.raw<readonly Step[]>([]);
   problem = $state.raw<Problem | undefined>();
   stepsProblem = $state.raw<Problem | undefined>();
   /** The number of the last event one has heard of: what shows more than this object holds reads again when it grows. */
@@ -56,6 +60,9 @@ export class WatchedRun {
     else {
       this.stepsProblem = undefined;
       this.steps = steps.value;
+      const inner = await stepsOfItems(this.id, steps.value.items).catch(() => undefined); // the loops are told without
+      if (this.#isOver) return;
+      this.inner = inner ?? this.inner;
       this.seq = Math.max(this.seq, steps.value.seq);
     }
   }
