@@ -451,7 +451,7 @@ async def test_work_that_can_not_be_saved_is_told_and_tried_again(engine: Engine
     await page.get_by_role("button", name="Delay", exact=True).click()
     await expect(page.get_by_text("Not saved: MeshHook does not answer")).to_be_visible()
     page.once("dialog", lambda asked: asked.dismiss())
-    await page.get_by_role("link", name="Runs").click()
+    await page.get_by_role("link", name="Runs", exact=True).click()
     await expect(node(page, "delay: ")).to_be_visible()
     await page.unroute(f"**/api/v1/workflows/{name}?*")
     await page.get_by_role("button", name="Try again").click()
