@@ -5,13 +5,18 @@ So everything that can grow — lists gone through, values made, text built, com
 it is done, and what is charged depends on nothing but the expression and the data. One unit is about one value visited or made,
 or 16 characters of text; it takes 0.1 µs or so.
 
+Somebody who does have a clock can still end a step (``stop``): should anything ever get past the counting, it ends then.
+
 One thread evaluates at a time: the worker's loop, or a command. The meter is therefore one for the process.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+
+from meshhook.errors import StepTooLongError
 
 WORK_MAX: Final = 5_000_000
 """Units one step may spend: half a second or so, and far more than any ordinary step needs."""
@@ -24,6 +29,9 @@ Result = TypeVar("Result")
 Argument = TypeVar("Argument")
 
 
+_STOPPED: Final = -math.inf
+
+
 class OverBudgetError(ArithmeticError):
     """A step wants to do more than one step may; the message says what of it was too much."""
 
@@ -34,7 +42,7 @@ class _Meter:
     __slots__ = ("left", "running")
 
     def __init__(self) -> None:
-        self.left = WORK_MAX
+        self.left: float = WORK_MAX
         self.running = False
 
 
@@ -46,9 +54,12 @@ def charge(units: int) -> None:
 
     Raises:
         OverBudgetError: nothing is left.
+        StepTooLongError: somebody has stopped the step.
     """
     meter.left -= units
     if meter.left < 0:
+        if meter.left == _STOPPED:
+            raise StepTooLongError("…", "the processor was at this step for too long")
         raise OverBudgetError(f"more work than one step may do ({WORK_MAX:,} values visited or made)")
 
 
@@ -57,9 +68,14 @@ def charge_text(characters: int) -> None:
     charge(characters >> _CHARACTERS_PER_UNIT_LOG2)
 
 
+def stop() -> None:
+    """End the step that is being evaluated when it next spends anything; a step that begins later is not touched."""
+    meter.left = _STOPPED
+
+
 def spent() -> int:
     """Units spent since the step began."""
-    return WORK_MAX - meter.left
+    return WORK_MAX if meter.left == _STOPPED else WORK_MAX - int(meter.left)
 
 
 def one_budget(work: Callable[[Argument], Result]) -> Callable[[Argument], Result]:

@@ -88,6 +88,10 @@ class ExpressionError(MeshHookError):
         super().__init__(f"{expression!r}: {reason}")
 
 
+class StepTooLongError(ExpressionError):
+    """A step had the processor for too long, and was stopped from outside."""
+
+
 class JournalError(MeshHookError):
     """A journal breaks the rules that every journal keeps."""
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from meshhook import attempts, machine
-from meshhook.errors import ExpressionError
+from meshhook.errors import ExpressionError, StepTooLongError
 from meshhook.frontier import Key, Scope
 from meshhook.ids import derived_run_id
 from meshhook.jsontext import deeper_than
@@ -461,8 +461,7 @@ class Execution:
             path = self._failed[0]
             at, id = split_path(path)
             scope = self._scopes.get(at)
-            # A step whose call is known was begun, only not by this ``Execution``.
-            if scope is None or (id not in scope.begun and path not in self.state.calls):
+            if scope is None or id in scope.outputs:  # what follows was taken as well
                 self._failed.pop(0)
                 continue
             yield self._follow_failure(scope, id, self.state.failures[at][id])
@@ -563,4 +562,6 @@ def checked_event(body: dict[str, Any]) -> Event:
 
 
 def _expression_error(failure: ExpressionError, path: str) -> dict[str, Any]:
+    if isinstance(failure, StepTooLongError):
+        return {"type": "timeout", "reason": failure.reason, "node": path}
     return {"type": "expression", "reason": failure.reason, "node": path, "expression": failure.expression}

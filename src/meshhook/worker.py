@@ -36,6 +36,7 @@ from meshhook.line import Line
 from meshhook.lookback import Lookback
 from meshhook.model import Call, CallError, Definition, Request, Response, Start, State
 from meshhook.pace import Pace
+from meshhook.patience import STEP_PROCESSOR_S_MAX, Patience
 from meshhook.placing import overdue, place_all
 from meshhook.portion import Portion
 from meshhook.store import Claimed, InboxItem, Store, Turn, Written
@@ -68,6 +69,7 @@ class Worker:
         calls_max: outgoing calls under way at once.
         poll_s: how long to wait at most when there is nothing to do.
         shutdown_s: how long ``run`` may take after ``stop``.
+        step_processor_s: how long the processor may be at one step, see ``patience``.
         clock: monotonic seconds.
     """
 
@@ -84,6 +86,7 @@ class Worker:
         poll_s: float,
         calls_max: int = 1_000,
         shutdown_s: float = 10.0,
+        step_processor_s: float = STEP_PROCESSOR_S_MAX,
         clock: Callable[[], float] = time.monotonic,
         send_secretly: SendSecretly | None = None,
         hosts: Hosts | None = None,
@@ -95,6 +98,7 @@ class Worker:
         self.name = name
         self._shards = shards
         self._hold_s = hold_s
+        self._patience = Patience(hold_s, step_processor_s)
         self._lease = timedelta(seconds=lease_s)
         self._poll_s = poll_s
         self.calls_max = calls_max
@@ -273,8 +277,9 @@ class Worker:
                 for held in runs:
                     held.receive(inbox.get(held.claimed.run_id, []))
             deadline = self._clock() + self._hold_s
-            for held in runs:
-                self.counts.steps += held.advance(deadline)
+            with self._patience:
+                for held in runs:
+                    self.counts.steps += held.advance(deadline)
             starting = self._place(runs)
             told = [held for held in runs if held.pending]
             written = await holding.commit([held.append() for held in told]) if told else _NOTHING
@@ -303,14 +308,15 @@ class Worker:
         entering = [self._begin(run, state, []) for run, state in folded if run.is_entering]
         held, outlived = await place_all(turn, entering) if entering else ([], set())
         working = [(run, state) for run, state in folded if not run.is_entering] if entering else folded
-        for position, (run, state) in enumerate(working):
-            if position and self._clock() >= deadline:
-                return held, [run for run, _ in working[position:]], outlived
-            held.append(self._begin(run, state, inbox.get(run.run_id, [])))
-            if run.is_without_slot:
-                held[-1].stand_in_line()
-            else:
-                self.counts.steps += held[-1].advance(deadline)
+        with self._patience:
+            for position, (run, state) in enumerate(working):
+                if position and self._clock() >= deadline:
+                    return held, [run for run, _ in working[position:]], outlived
+                held.append(self._begin(run, state, inbox.get(run.run_id, [])))
+                if run.is_without_slot:
+                    held[-1].stand_in_line()
+                else:
+                    self.counts.steps += held[-1].advance(deadline)
         return held, [], outlived
 
     def _begin(self, run: Claimed, state: State | JournalError, inbox: list[InboxItem]) -> Held:

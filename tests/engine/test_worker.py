@@ -7,9 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.engine.conftest import DAY, Connection, FakeClock, chain, delivery, events_of, publish, run_of
+from tests.engine.conftest import DAY, Connection, FakeClock, chain, delivery, events_of, pool, publish, run_of
 
+from meshhook import census
+from meshhook.definition import parse
 from meshhook.model import Request, Response
+from meshhook.replay import divergence
 from meshhook.store import Store
 from meshhook.worker import Worker
 
@@ -50,6 +53,27 @@ async def test_one_turn_runs_pure_runs_to_their_end_in_one_commit(sql: Connectio
         assert await sql.fetchval("SELECT count(*) FROM meshhook.journal WHERE run_id = $1", run_id) == 2
     assert (one.counts.completed, one.counts.failed, one.counts.steps) == (20, 0, 60)
     assert await one.turn(0) == 0
+
+
+async def test_a_step_that_keeps_the_processor_fails_as_timed_out_and_is_no_divergence(
+    database: str, sql: Connection
+) -> None:
+    greedy = {
+        "id": "n",
+        "type": "transform",
+        "config": {"expression": "input" + "|[?@ >= `0`]" * 10},
+        "on_error": "port",
+    }
+    after = {"id": "after", "type": "transform", "config": {"expression": "input.error.type"}}
+    edges = [{"from": "trigger", "to": "n"}, {"from": "n", "port": "error", "to": "after"}]
+    definition = {"nodes": [greedy, after], "edges": edges}
+    async with pool(database) as opened:
+        run_id, short = await accept(sql, Store(opened), definition, list(range(40_000)), [1])
+        await until_idle(worker(Store(opened), hold_s=0.0, step_processor_s=0.02))
+        diverged = [divergence(record, parse(definition)) async for record in census.records(opened)]
+    assert (await events_of(sql, run_id))[-1] == {"type": "run.completed", "output": "timeout"}
+    assert (await run_of(sql, short))["status"] == "completed"
+    assert diverged == [None, None]
 
 
 async def test_a_run_that_fails_is_no_trouble_for_its_neighbours(sql: Connection, store: Store) -> None:
