@@ -11,7 +11,6 @@ from tests.browser.canvas import connect, drag_to, node, saved
 from tests.browser.conftest import Engine
 
 Check = Callable[[Page], Awaitable[None]]
-Picture = Callable[[Page, str], Awaitable[None]]
 
 ORDERS: dict[str, Any] = {
     "nodes": [
@@ -189,9 +188,7 @@ async def test_what_the_pointer_does_besides(engine: Engine, page: Page) -> None
     assert drafted(engine, name) == ORDERS
 
 
-async def test_what_is_only_looked_at_stays_as_it_is(
-    engine: Engine, page: Page, accessible: Check, picture: Picture
-) -> None:
+async def test_what_is_only_looked_at_stays_as_it_is(engine: Engine, page: Page, accessible: Check) -> None:
     name = engine.name("looked")
     await page.set_viewport_size({"width": 1900, "height": 900})
     save(engine, name, ORDERS)
@@ -202,7 +199,6 @@ async def test_what_is_only_looked_at_stays_as_it_is(
     await expect(page.get_by_role("textbox", name="Id")).to_have_value("approval")
     await accessible(page)
     await page.get_by_role("button", name="Fit").click()
-    await picture(page, "editor")
     await page.keyboard.press("Control+s")
     assert drafted(engine, name) == ORDERS
 

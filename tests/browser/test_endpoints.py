@@ -10,7 +10,6 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import Engine
 
 Check = Callable[[Page], Awaitable[None]]
-Picture = Callable[[Page, str], Awaitable[None]]
 ECHO = {
     "nodes": [{"id": "same", "type": "transform", "config": {"expression": "input"}}],
     "edges": [{"from": "trigger", "to": "same"}],
@@ -18,7 +17,7 @@ ECHO = {
 
 
 async def test_an_endpoint_is_made_guarded_for_github_and_hears_github_alone(
-    page: Page, engine: Engine, accessible: Check, picture: Picture
+    page: Page, engine: Engine, accessible: Check
 ) -> None:
     name = engine.name("guarded")
     engine.publish(name, ECHO)
@@ -37,7 +36,6 @@ async def test_an_endpoint_is_made_guarded_for_github_and_hears_github_alone(
     secret = await page.get_by_label("Secret", exact=True).input_value()
     await expect(page.get_by_role("dialog")).to_contain_text("Settings → Webhooks → Add webhook")
     await accessible(page)
-    await picture(page, "signature-wizard")
     await page.get_by_role("dialog").get_by_role("button", name="Save").click()
     await expect(page.get_by_text("Only deliveries signed as GitHub does it")).to_be_visible()
 
@@ -60,7 +58,6 @@ async def test_an_endpoint_is_made_guarded_for_github_and_hears_github_alone(
     await page.get_by_role("button", name="Send", exact=True).click()
     await expect(page.get_by_text("Answered 202")).to_be_visible()
     await accessible(page)
-    await picture(page, "endpoint")
 
     await page.get_by_role("button", name="Rotate the secret").click()
     await page.get_by_role("dialog").get_by_role("button", name="Make one").click()

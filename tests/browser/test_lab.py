@@ -13,7 +13,6 @@ from tests.browser.conftest import Engine
 from tests.engine.processes import Running
 
 Check = Callable[[Page], Awaitable[None]]
-Picture = Callable[[Page, str], Awaitable[None]]
 SHIPPING = {
     "nodes": [
         {"id": "total", "type": "transform", "config": {"expression": "{id: input.id, cents: input.amount}"}},
@@ -31,9 +30,7 @@ async def lab(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Async
         yield serve.url
 
 
-async def test_a_workflow_is_tested_to_its_verdict(
-    page: Page, engine: Engine, lab: str, accessible: Check, picture: Picture
-) -> None:
+async def test_a_workflow_is_tested_to_its_verdict(page: Page, engine: Engine, lab: str, accessible: Check) -> None:
     name = engine.name("shipping")
     engine.publish(name, SHIPPING)
     await page.goto(f"{lab}/lab?workflow={name}")
@@ -56,7 +53,6 @@ async def test_a_workflow_is_tested_to_its_verdict(
     await expect(page.get_by_role("heading", name="Not proved")).to_be_visible()
     await accessible(page)
     await page.evaluate("scrollTo(0, 0)")
-    await picture(page, "lab")
 
     async with page.expect_popup() as opened:
         await page.get_by_role("link", name="Report").click()

@@ -11,16 +11,13 @@ from tests.browser.conftest import Engine
 from tests.engine.conftest import chain
 
 Check = Callable[[Page], Awaitable[None]]
-Picture = Callable[[Page, str], Awaitable[None]]
 SLEEPS = {
     "nodes": [{"id": "nap", "type": "delay", "config": {"seconds": 3600}}],
     "edges": [{"from": "trigger", "to": "nap"}],
 }
 
 
-async def test_what_happens_is_drawn_and_what_waits_is_counted(
-    page: Page, engine: Engine, accessible: Check, picture: Picture
-) -> None:
+async def test_what_happens_is_drawn_and_what_waits_is_counted(page: Page, engine: Engine, accessible: Check) -> None:
     name, sleeps = engine.name("figures"), engine.name("sleeps")
     engine.publish(name, chain("sum(input)"))
     engine.publish(sleeps, SLEEPS)
@@ -37,7 +34,6 @@ async def test_what_happens_is_drawn_and_what_waits_is_counted(
     await expect(page.get_by_role("region", name="What the doctor finds")).to_be_visible()
     await expect(page.get_by_role("region", name="Database")).to_contain_text("Connections")
     await accessible(page)
-    await picture(page, "metrics")
 
     backlog = page.get_by_role("region", name="Backlog")
     before = int(await backlog.locator("strong").inner_text())

@@ -89,8 +89,9 @@ def take(engine: Engine, picture: Picture) -> Picture:
     async def taken(page: Page, name: str) -> None:
         await asyncio.to_thread(traffic, engine)
         await page.mouse.move(640, 4)
-        while await page.get_by_role("button", name="Dismiss").count():
-            await page.get_by_role("button", name="Dismiss").first.click()
+        toasts = page.locator(".toasts").get_by_role("button", name="Close")  # not that of a dialog
+        while await toasts.count():
+            await toasts.first.click()
         await picture(page, name)
 
     return taken

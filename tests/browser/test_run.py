@@ -13,7 +13,6 @@ from tests.browser.conftest import Engine
 from tests.engine.conftest import chain
 
 Check = Callable[[Page], Awaitable[None]]
-Picture = Callable[[Page, str], Awaitable[None]]
 RIGHT_TO_LEFT, INVISIBLE = "\u202e", "\u200b"
 DEPTH = 90
 WAITS = {
@@ -95,9 +94,7 @@ async def test_a_run_is_watched_while_it_waits_and_goes_on(page: Page, engine: E
     await expect(page.get_by_role("region", name="Step paid")).to_contain_text("Waited for the event paid")
 
 
-async def test_a_failed_run_is_done_again_from_a_step(
-    page: Page, engine: Engine, accessible: Check, picture: Picture
-) -> None:
+async def test_a_failed_run_is_done_again_from_a_step(page: Page, engine: Engine, accessible: Check) -> None:
     name = engine.name("loops")
     engine.publish(name, loops(engine.url))
     run = engine.send(name, {"lines": [{"sku": number} for number in range(70)]})
@@ -108,7 +105,6 @@ async def test_a_failed_run_is_done_again_from_a_step(
     await timeline.get_by_role("button", name="tell").click()
     step = page.get_by_role("region", name="Step tell")
     await expect(step.get_by_role("row").filter(has_text="connect")).to_have_count(2)
-    await picture(page, "run")
     await timeline.get_by_role("button", name="Items of each").click()
     await expect(timeline.get_by_text("item 0 · completed")).to_be_visible()
     await accessible(page)

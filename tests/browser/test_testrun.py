@@ -9,7 +9,6 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import Engine
 
 Check = Callable[[Page], Awaitable[None]]
-Picture = Callable[[Page, str], Awaitable[None]]
 
 
 def doubling(expression: str) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def doubling(expression: str) -> dict[str, Any]:
 
 
 async def test_a_fault_is_read_at_its_node_mended_and_run_again_with_what_came_before(
-    page: Page, engine: Engine, accessible: Check, picture: Picture
+    page: Page, engine: Engine, accessible: Check
 ) -> None:
     name = engine.name("doubling")
     engine.publish(name, doubling("sum([input, input])"))
@@ -54,7 +53,6 @@ async def test_a_fault_is_read_at_its_node_mended_and_run_again_with_what_came_b
     canvas = page.get_by_role("region", name=f"Canvas of {name}")
     await expect(canvas.locator("[data-id=double]")).to_contain_text("failed")
     await accessible(page)
-    await picture(page, "test-run")
 
     # Pinned, the total is what it was, whatever comes in; and what failed is mended in the draft.
     await steps.get_by_role("button", name="total").click()

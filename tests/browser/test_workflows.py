@@ -11,7 +11,6 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import Engine
 
 Check = Callable[[Page], Awaitable[None]]
-Picture = Callable[[Page, str], Awaitable[None]]
 ECHO = {
     "nodes": [{"id": "same", "type": "transform", "config": {"expression": "input"}}],
     "edges": [{"from": "trigger", "to": "same"}],
@@ -19,7 +18,7 @@ ECHO = {
 
 
 async def test_the_guided_start_ends_with_ones_own_webhook_having_run(
-    page: Page, engine: Engine, accessible: Check, picture: Picture
+    page: Page, engine: Engine, accessible: Check
 ) -> None:
     await page.goto("/welcome")
     await page.get_by_role("button", name="Make it").click()
@@ -30,12 +29,9 @@ async def test_the_guided_start_ends_with_ones_own_webhook_having_run(
     await page.get_by_role("button", name="Or send it from here").click()
     await expect(page.get_by_text("Hello, Ada!")).to_be_visible()
     await accessible(page)
-    await picture(page, "welcome")
 
 
-async def test_the_list_shows_what_ran_and_what_failed(
-    page: Page, engine: Engine, accessible: Check, picture: Picture
-) -> None:
+async def test_the_list_shows_what_ran_and_what_failed(page: Page, engine: Engine, accessible: Check) -> None:
     name = engine.name("orders")
     engine.publish(
         name, ECHO | {"nodes": [{"id": "same", "type": "transform", "config": {"expression": "sum(input)"}}]}
@@ -52,7 +48,6 @@ async def test_the_list_shows_what_ran_and_what_failed(
         await expect(row).to_be_visible()
     await expect(page.get_by_role("row", name=other)).to_contain_text("not yet")
     await accessible(page)
-    await picture(page, "workflows")
     await page.get_by_label("Search by name").fill("INVOI")
     await expect(row).to_be_hidden()
     await page.get_by_label("Search by name").fill("nothing is called so")
